@@ -1,0 +1,55 @@
+"""Why something was not done. An expected refusal is a value that travels to log, metric and caller; never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reason(Enum):
+    """One cause of a refusal: its name, the status a tunnel's server answers, and the response flag in metrics."""
+
+    status: int
+    flag: str
+
+    def __new__(cls, name: str, status: int, flag: str) -> Reason:
+        """Keep the row of the table below on the member itself."""
+        member = object.__new__(cls)
+        member._value_ = name
+        member.status = status
+        member.flag = flag
+        return member
+
+    BAD_REQUEST = "bad-request", 400, "-"
+    ADDRESS_MISMATCH = "address-mismatch", 400, "-"
+    POLICY_DENIED = "policy-denied", 401, "DENY"
+    UNKNOWN_WORKLOAD = "unknown-workload", 503, "CONNECT"
+    UNKNOWN_DESTINATION = "unknown-destination", 503, "CONNECT"
+    UNKNOWN_PORT = "unknown-port", 503, "CONNECT"
+    SELF_CALL = "self-call", 503, "CONNECT"
+    NO_HEALTHY_ENDPOINT = "no-healthy-endpoint", 503, "CONNECT"
+    NO_HEALTHY_WAYPOINT = "no-healthy-waypoint", 503, "CONNECT"
+    UNREACHABLE_NETWORK = "unreachable-network", 503, "CONNECT"
+    CONNECT_FAILED = "connect-failed", 503, "CONNECT"
+    CONNECT_TIMEOUT = "connect-timeout", 503, "NETWORK_POLICY"
+    TLS_FAILED = "tls-failed", 503, "TLS_FAILURE"
+    WRONG_TRUST_DOMAIN = "wrong-trust-domain", 401, "TLS_FAILURE"
+    WRONG_IDENTITY = "wrong-identity", 401, "IDENTITY_ERROR"
+    NO_CERTIFICATE = "no-certificate", 503, "IDENTITY_ERROR"
+    CERTIFICATE_EXPIRED = "certificate-expired", 503, "IDENTITY_ERROR"
+    HANDSHAKE_TIMEOUT = "handshake-timeout", 503, "TLS_FAILURE"
+    HTTP2_FAILED = "http2-failed", 503, "H2_HANDSHAKE_FAILURE"
+    PEER_REFUSED = "peer-refused", 503, "CONNECT"
+    OVER_BUDGET = "over-budget", 503, "CONNECT"
+    DRAINING = "draining", 503, "CONNECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused and why, in words for a person: `detail` names the object and, where there is one, the mend."""
+
+    reason: Reason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}"
