@@ -12,5 +12,6 @@ snapshot   all of the above at one moment, indexed for look-ups.
 refusal    why something was not done: a reason, not an exception.
 record     what happened to one connection or request; logs and metrics are made of it.
 
-Everything here but `mesh.net` is pure: no clock, no dice, no socket, no logging. Whoever needs time or chance hands it in.
+Everything here but `mesh.net` is pure: no clock, no dice, no socket, no logging. Whoever needs time or chance hands it
+in.
 """

@@ -1,9 +1,10 @@
-"""Why something was not done. An expected refusal is a value that travels to log, metric and caller; never an exception."""
+"""Why something was not done. An expected refusal is a value for log, metric and caller; never an exception."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 
 class Reason(Enum):
@@ -12,7 +13,7 @@ class Reason(Enum):
     status: int
     flag: str
 
-    def __new__(cls, name: str, status: int, flag: str) -> Reason:
+    def __new__(cls, name: str, status: int, flag: str) -> Self:
         """Keep the row of the table below on the member itself."""
         member = object.__new__(cls)
         member._value_ = name

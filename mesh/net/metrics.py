@@ -1,0 +1,91 @@
+"""Istio's standard metrics and ours, counted from records and shown in the Prometheus text format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from mesh.record import Event, Party, Record, Reporter, labels
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_EMPTY: Final = Record(Event.OPENED, Reporter.SOURCE, Party(), Party())
+_NAMES: Final = tuple(labels(_EMPTY))
+_MILLISECONDS: Final = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
+_SECONDS: Final = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600)
+_BYTES: Final = (1, 8, 64, 512, 4096, 32768, 262144, 2097152, 16777216, 134217728, 1073741824)
+
+
+class Metrics:
+    """Every metric of one proxy. Names and labels are Istio's where Istio has the thing."""
+
+    def __init__(self, build: str) -> None:
+        self.registry: Final = CollectorRegistry()
+        self._opened = self._counter("istio_tcp_connections_opened", "TCP connections opened")
+        self._closed = self._counter("istio_tcp_connections_closed", "TCP connections closed")
+        self._failed = self._counter("istio_tcp_connections_failed", "TCP connections refused or failed", "reason")
+        self._sent = self._counter("istio_tcp_sent_bytes", "Bytes sent toward the caller")
+        self._received = self._counter("istio_tcp_received_bytes", "Bytes received from the caller")
+        self._first_byte = self._histogram("ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS)
+        self._requests = self._counter("istio_requests", "HTTP requests", "response_code", "grpc_response_status")
+        self._duration = self._histogram(
+            "istio_request_duration_milliseconds", "Duration of HTTP requests", _MILLISECONDS, "response_code"
+        )
+        self._request_bytes = self._histogram("istio_request_bytes", "Request body size", _BYTES, "response_code")
+        self._response_bytes = self._histogram("istio_response_bytes", "Response body size", _BYTES, "response_code")
+        Gauge("istio_build", "The running version", ["component", "tag"], registry=self.registry).labels(
+            component="ambit", tag=build
+        ).set(1)
+
+    def gauge(self, name: str, text: str, *names: str) -> Gauge:
+        """A gauge of the caller's own, shown with the rest."""
+        return Gauge(name, text, names, registry=self.registry)
+
+    def counter(self, name: str, text: str, *names: str) -> Counter:
+        """A counter of the caller's own, shown with the rest."""
+        return Counter(name, text, names, registry=self.registry)
+
+    def observe(self, record: Record) -> None:
+        """Count one record."""
+        common = labels(record)
+        if record.http is not None:
+            self._observe_request(record, common)
+        elif record.event is Event.OPENED:
+            self._opened.labels(**common).inc()
+        elif record.event is Event.CLOSED:
+            self._observe_close(record, common)
+
+    def page(self) -> bytes:
+        """Everything, in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _observe_close(self, record: Record, common: dict[str, str]) -> None:
+        if record.refusal is not None:
+            self._failed.labels(**common, reason=record.refusal.reason.value).inc()
+        self._closed.labels(**common).inc()
+        up, down = (
+            (record.sent, record.received) if record.reporter is Reporter.SOURCE else (record.received, record.sent)
+        )
+        self._sent.labels(**common).inc(down)
+        self._received.labels(**common).inc(up)
+        if record.first_byte_seconds is not None:
+            self._first_byte.labels(**common).observe(record.first_byte_seconds)
+
+    def _observe_request(self, record: Record, common: dict[str, str]) -> None:
+        http = record.http
+        if http is None:
+            return
+        code = str(http.status)
+        grpc = "" if http.grpc_status is None else str(http.grpc_status)
+        self._requests.labels(**common, response_code=code, grpc_response_status=grpc).inc()
+        self._duration.labels(**common, response_code=code).observe(record.seconds * 1000)
+        self._request_bytes.labels(**common, response_code=code).observe(record.received)
+        self._response_bytes.labels(**common, response_code=code).observe(record.sent)
+
+    def _counter(self, name: str, text: str, *extra: str) -> Counter:
+        return Counter(name, text, (*_NAMES, *extra), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *extra: str) -> Histogram:
+        return Histogram(name, text, (*_NAMES, *extra), buckets=buckets, registry=self.registry)

@@ -1,0 +1,284 @@
+"""Who may call whom: authorization policies and the verdict they give on one call.
+
+The structure and the rules of evaluation are those of `istio.security.Authorization`, with the fields of layer 7 beside
+them, so that ztunnel and waypoint decide by one function:
+
+- a DENY policy that matches denies; else, if no ALLOW policy is in force, the call is allowed; else one must match;
+- a policy matches if any rule does; a rule if all its clauses do; a clause if any of its matches does;
+- a match holds if each field that is given holds: a positive field if any value does, a negative one if none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from mesh.address import IP, Address
+from mesh.identity import Identity
+
+Network = IPv4Network | IPv6Network
+
+
+class Action(Enum):
+    """What a match leads to."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Scope(Enum):
+    """Which workloads a policy is for."""
+
+    GLOBAL = "global"
+    NAMESPACE = "namespace"
+    WORKLOAD_SELECTOR = "workload-selector"
+    """Those that name it in `Workload.policies`."""
+    TARGET = "target"
+    """Enforced by waypoints, for what `Policy.targets` names."""
+
+
+class TextMatchKind(Enum):
+    """How a text is compared."""
+
+    EXACT = "exact"
+    PREFIX = "prefix"
+    SUFFIX = "suffix"
+    PRESENCE = "presence"
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """A condition on one text."""
+
+    kind: TextMatchKind
+    value: str = ""
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` satisfies the condition; presence means that it is not empty."""
+        match self.kind:
+            case TextMatchKind.EXACT:
+                return text == self.value
+            case TextMatchKind.PREFIX:
+                return text.startswith(self.value)
+            case TextMatchKind.SUFFIX:
+                return text.endswith(self.value)
+            case TextMatchKind.PRESENCE:
+                return bool(text)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A service account, whatever its trust domain; an empty namespace stands for the policy's own."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Conditions on a call that must all hold; one with no condition at all holds for nothing."""
+
+    namespaces: tuple[TextMatch, ...] = ()
+    not_namespaces: tuple[TextMatch, ...] = ()
+    principals: tuple[TextMatch, ...] = ()
+    not_principals: tuple[TextMatch, ...] = ()
+    service_accounts: tuple[ServiceAccount, ...] = ()
+    not_service_accounts: tuple[ServiceAccount, ...] = ()
+    source_ips: tuple[Network, ...] = ()
+    not_source_ips: tuple[Network, ...] = ()
+    destination_ips: tuple[Network, ...] = ()
+    not_destination_ips: tuple[Network, ...] = ()
+    destination_ports: tuple[int, ...] = ()
+    not_destination_ports: tuple[int, ...] = ()
+    methods: tuple[TextMatch, ...] = ()
+    not_methods: tuple[TextMatch, ...] = ()
+    paths: tuple[TextMatch, ...] = ()
+    not_paths: tuple[TextMatch, ...] = ()
+    hosts: tuple[TextMatch, ...] = ()
+    not_hosts: tuple[TextMatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Alternatives: any match will do; none at all means no condition."""
+
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Clauses that must all hold; none at all means that the rule always matches."""
+
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """What a policy is attached to: a Gateway, a Service or a GatewayClass (whose namespace is empty)."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One authorization policy."""
+
+    name: str
+    namespace: str
+    scope: Scope
+    action: Action
+    rules: tuple[Rule, ...] = ()
+    dry_run: bool = False
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name in a snapshot: `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """What layer 7 knows of a call. `path` is normalised already and carries no query."""
+
+    method: str
+    path: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The facts on which a policy decides; `identity` is None for a caller that proved none."""
+
+    identity: Identity | None
+    source: IP
+    destination: Address
+    http: HttpCall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policies say: whether the call may go on, which policy decided (its key), and why in words."""
+
+    allowed: bool
+    policy: str | None
+    why: str
+
+
+NO_ALLOW_POLICY: Final = Verdict(allowed=True, policy=None, why="no ALLOW policy is in force here")
+
+
+def authorize(policies: Iterable[Policy], call: Call) -> Verdict:
+    """Decide one call. `policies` are those in force for the callee; dry-run policies among them are passed over."""
+    enforced = [policy for policy in policies if not policy.dry_run]
+    for policy in enforced:
+        if policy.action is Action.DENY and (number := _first_match(policy, call)) is not None:
+            return Verdict(allowed=False, policy=policy.key, why=f"rule {number} of DENY policy {policy.key} matches")
+    allows = [policy for policy in enforced if policy.action is Action.ALLOW]
+    if not allows:
+        return NO_ALLOW_POLICY
+    for policy in allows:
+        if (number := _first_match(policy, call)) is not None:
+            return Verdict(allowed=True, policy=policy.key, why=f"rule {number} of ALLOW policy {policy.key} matches")
+    names = ", ".join(policy.key for policy in allows)
+    return Verdict(allowed=False, policy=None, why=f"no rule of the ALLOW policies in force matches ({names})")
+
+
+def would_match(policy: Policy, call: Call) -> bool:
+    """Whether the policy matches the call, enforced or not; what a dry run reports."""
+    return _first_match(policy, call) is not None
+
+
+def _first_match(policy: Policy, call: Call) -> int | None:
+    """The place (from 1) of the first rule that matches.
+
+    Where a condition of layer 7 meets a call of which only layer 4 is known, it counts as met in a DENY policy and as
+    unmet in an ALLOW policy: what cannot be checked never widens access.
+    """
+    unknown = policy.action is Action.DENY
+    for number, rule in enumerate(policy.rules, 1):
+        if all(_clause_holds(clause, policy.namespace, call, unknown) for clause in rule.clauses):
+            return number
+    return None
+
+
+def _clause_holds(clause: Clause, namespace: str, call: Call, unknown: bool) -> bool:
+    return not clause.matches or any(_match_holds(match, namespace, call, unknown) for match in clause.matches)
+
+
+def _match_holds(match: Match, namespace: str, call: Call, unknown: bool) -> bool:
+    if match == _NOTHING:
+        return False
+    return all(
+        check(value, namespace, call, unknown) for name, check in _CHECKS.items() if (value := getattr(match, name))
+    )
+
+
+_NOTHING: Final = Match()
+
+
+def _texts(wanted: Iterable[TextMatch], text: str) -> bool:
+    return any(one.holds(text) for one in wanted)
+
+
+def _accounts(wanted: Iterable[ServiceAccount], namespace: str, call: Call) -> bool:
+    who = call.identity
+    return who is not None and any(
+        (one.namespace or namespace) == who.namespace and one.name == who.service_account for one in wanted
+    )
+
+
+def _ips(wanted: Iterable[Network], ip: IP) -> bool:
+    return any(ip in network for network in wanted if network.version == ip.version)
+
+
+def _host(wanted: Iterable[TextMatch], http: HttpCall) -> bool:
+    """Hosts ignore letter case; one that names no port is meant for every port."""
+    host = http.host.lower()
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    return any(TextMatch(one.kind, one.value.lower()).holds(candidate) for one in wanted for candidate in {host, name})
+
+
+def _namespace_of(call: Call) -> str:
+    return call.identity.namespace if call.identity is not None else ""
+
+
+def _principal_of(call: Call) -> str:
+    return call.identity.principal if call.identity is not None else ""
+
+
+def _http(test: Callable[[tuple[TextMatch, ...], HttpCall], bool], *, wanted: bool) -> Callable[..., bool]:
+    def check(values: tuple[TextMatch, ...], _namespace: str, call: Call, unknown: bool) -> bool:
+        return unknown if call.http is None else test(values, call.http) is wanted
+
+    return check
+
+
+_CHECKS: Final[dict[str, Callable[..., bool]]] = {
+    "namespaces": lambda v, _ns, call, _u: _texts(v, _namespace_of(call)),
+    "not_namespaces": lambda v, _ns, call, _u: not _texts(v, _namespace_of(call)),
+    "principals": lambda v, _ns, call, _u: _texts(v, _principal_of(call)),
+    "not_principals": lambda v, _ns, call, _u: not _texts(v, _principal_of(call)),
+    "service_accounts": lambda v, ns, call, _u: _accounts(v, ns, call),
+    "not_service_accounts": lambda v, ns, call, _u: not _accounts(v, ns, call),
+    "source_ips": lambda v, _ns, call, _u: _ips(v, call.source),
+    "not_source_ips": lambda v, _ns, call, _u: not _ips(v, call.source),
+    "destination_ips": lambda v, _ns, call, _u: _ips(v, call.destination.ip),
+    "not_destination_ips": lambda v, _ns, call, _u: not _ips(v, call.destination.ip),
+    "destination_ports": lambda v, _ns, call, _u: call.destination.port in v,
+    "not_destination_ports": lambda v, _ns, call, _u: call.destination.port not in v,
+    "methods": _http(lambda v, http: _texts(v, http.method), wanted=True),
+    "not_methods": _http(lambda v, http: _texts(v, http.method), wanted=False),
+    "paths": _http(lambda v, http: _texts(v, http.path), wanted=True),
+    "not_paths": _http(lambda v, http: _texts(v, http.path), wanted=False),
+    "hosts": _http(_host, wanted=True),
+    "not_hosts": _http(_host, wanted=False),
+}
+
+if _CHECKS.keys() != {field.name for field in fields(Match)}:
+    raise AssertionError("every field of Match needs its check")

@@ -1,0 +1,180 @@
+"""What happened to one connection or one request. Access log, metrics and spans are all made of it, so they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from mesh.address import Address
+from mesh.identity import Identity
+from mesh.refusal import Reason, Refusal
+from mesh.workload import Workload
+
+
+class Reporter(Enum):
+    """Which proxy saw it: the caller's, the callee's, or a waypoint between them."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    WAYPOINT = "waypoint"
+
+
+class Event(Enum):
+    """The moment a record tells of."""
+
+    OPENED = "connection opened"
+    CLOSED = "connection complete"
+    REQUEST = "request complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One end of a connection; what is not known is left out."""
+
+    address: Address | None = None
+    workload: Workload | None = None
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOutcome:
+    """What layer 7 adds to a record."""
+
+    method: str
+    host: str
+    path: str
+    protocol: str
+    """`http` or `grpc`."""
+    status: int
+    grpc_status: int | None = None
+    request_id: str = ""
+    route: str = ""
+    """The rule that decided, as `<kind>/<namespace>/<name>#<rule>`; empty when no route was asked."""
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One connection or request, seen by one proxy. Bytes are counted as the reporter sent and received them."""
+
+    event: Event
+    reporter: Reporter
+    source: Party
+    destination: Party
+    tunnel: Address | None = None
+    """Where the HBONE connection went, when that is not the destination itself."""
+    service: str = ""
+    """The service that was called, as `namespace/hostname`."""
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+    first_byte_seconds: float | None = None
+    """From the caller's connection to the first byte of the answer."""
+    mutual_tls: bool = False
+    refusal: Refusal | None = None
+    policy: str = ""
+    """The key of the policy that decided, where one did."""
+    trace: str = ""
+    """The trace id of the `traceparent` that travelled with it."""
+    http: HttpOutcome | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by a refusal."""
+        return self.refusal is not None
+
+    @property
+    def flag(self) -> str:
+        """The response flag, `-` for none."""
+        return self.refusal.reason.flag if self.refusal is not None else "-"
+
+
+def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
+    """The fields of the access log line, in order, under the names that ztunnel uses. Text values are to be quoted."""
+    yield from _party_fields("src", record.source)
+    yield from _party_fields("dst", record.destination)
+    if record.tunnel is not None:
+        yield "dst.hbone_addr", str(record.tunnel)
+    if record.service:
+        yield "dst.service", record.service.partition("/")[2]
+    yield "direction", {"source": "outbound", "destination": "inbound"}.get(record.reporter.value, "waypoint")
+    if record.http is not None:
+        yield from _http_fields(record.http)
+    if record.event is not Event.OPENED:
+        yield "bytes_sent", record.sent
+        yield "bytes_recv", record.received
+        yield "duration", f"{record.seconds * 1000:.0f}ms"
+    if record.policy:
+        yield "policy", record.policy
+    if record.trace:
+        yield "trace_id", record.trace
+    if record.refusal is not None:
+        yield "reason", record.refusal.reason.value
+        yield "error", record.refusal.detail
+
+
+def _party_fields(side: str, party: Party) -> Iterator[tuple[str, str]]:
+    if party.address is not None:
+        yield f"{side}.addr", str(party.address)
+    if party.workload is not None:
+        yield f"{side}.workload", party.workload.name
+        yield f"{side}.namespace", party.workload.namespace
+    if party.identity is not None:
+        yield f"{side}.identity", str(party.identity)
+
+
+def _http_fields(http: HttpOutcome) -> Iterator[tuple[str, str | int]]:
+    yield "method", http.method
+    yield "host", http.host
+    yield "path", http.path
+    yield "protocol", http.protocol
+    yield "status", http.status
+    if http.grpc_status is not None:
+        yield "grpc_status", http.grpc_status
+    for name, value in (("request_id", http.request_id), ("route", http.route), ("backend", http.backend)):
+        if value:
+            yield name, value
+
+
+def severe(record: Record) -> bool:
+    """Whether the line belongs at level `error`: refusals do, but not those of a caller that merely went away."""
+    return record.refusal is not None and record.refusal.reason is not Reason.DRAINING
+
+
+def labels(record: Record) -> dict[str, str]:
+    """The labels of Istio's standard metrics; what is not known is `unknown`."""
+    namespace, _, hostname = record.service.partition("/")
+    return {
+        "reporter": record.reporter.value,
+        **_party_labels("source", record.source),
+        **_party_labels("destination", record.destination),
+        "destination_service": hostname or _UNKNOWN,
+        "destination_service_namespace": namespace or _UNKNOWN,
+        "destination_service_name": hostname.partition(".")[0] or _UNKNOWN,
+        "request_protocol": record.http.protocol if record.http is not None else "tcp",
+        "response_flags": record.flag,
+        "connection_security_policy": "mutual_tls" if record.mutual_tls else _UNKNOWN,
+    }
+
+
+_UNKNOWN = "unknown"
+
+
+def _party_labels(side: str, party: Party) -> dict[str, str]:
+    one = party.workload
+    name = one.canonical_name if one is not None else ""
+    revision = one.canonical_revision if one is not None else ""
+    found = {
+        "workload": one.workload_name or one.name if one is not None else "",
+        "canonical_service": name,
+        "canonical_revision": revision,
+        "workload_namespace": one.namespace if one is not None else "",
+        "principal": str(party.identity) if party.identity is not None else "",
+        "app": name,
+        "version": revision,
+        "cluster": one.cluster_id if one is not None else "",
+        "region": one.locality.region if one is not None else "",
+        "zone": one.locality.zone if one is not None else "",
+    }
+    return {f"{side}_{key}": value or _UNKNOWN for key, value in found.items()}
