@@ -17,7 +17,7 @@ Clock = Callable[[], datetime]
 
 
 def text_line(record: Record, at: datetime) -> str:
-    """`<time>\\t<level>\\taccess\\t<event>\\t<fields>`; control characters in values are escaped, so one event is one line."""
+    """`<time>\\t<level>\\taccess\\t<event>\\t<fields>` in one line: control characters in values are escaped."""
     shown = (f"{name}={_shown(name, value)}" for name, value in log_fields(record))
     return "\t".join((_stamp(at), _level(record), "access", record.event.value, " ".join(shown)))
 

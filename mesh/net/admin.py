@@ -70,10 +70,7 @@ async def _converse(stream: trio.SocketStream, pages: Pages) -> None:
     wire = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
     try:
         async with stream:
-            while wire.our_state is h11.IDLE:
-                request = await _request(stream, wire)
-                if request is None:
-                    return
+            while (request := await _request(stream, wire)) is not None:
                 await _answer(stream, wire, _page(request, pages), head_only=request.method == b"HEAD")
                 if wire.our_state is not h11.DONE:
                     return
