@@ -1,0 +1,29 @@
+import pytest
+
+from mesh.enrolment import enrolled
+
+AMBIENT = {"istio.io/dataplane-mode": "ambient"}
+NONE = {"istio.io/dataplane-mode": "none"}
+SIDECAR = {"sidecar.istio.io/status": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "pod", "annotations", "host_network", "captured", "why"),
+    [
+        ({}, {}, {}, False, False, "neither the pod nor its namespace"),
+        (AMBIENT, {}, {}, False, True, "its namespace is labelled"),
+        ({}, AMBIENT, {}, False, True, "the pod is labelled"),
+        (AMBIENT, NONE, {}, False, False, "the pod is labelled"),
+        (NONE, AMBIENT, {}, False, True, "the pod is labelled"),
+        (NONE, {}, {}, False, False, "its namespace is labelled"),
+        (AMBIENT, {"istio.io/dataplane-mode": "sidecar"}, {}, False, True, "its namespace is labelled"),
+        (AMBIENT, AMBIENT, {}, True, False, "the host's network"),
+        (AMBIENT, AMBIENT, SIDECAR, False, False, "a sidecar"),
+    ],
+)
+def test_the_pod_beats_its_namespace_and_some_pods_never_enrol(
+    namespace, pod, annotations, host_network, captured, why
+):
+    decision = enrolled(namespace, pod, annotations, host_network)
+    assert bool(decision) is captured
+    assert why in decision.why
