@@ -1,0 +1,133 @@
+"""Filters of routes, by the rules of the HTTPRoute and GRPCRoute CRDs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from istiod_lite.facts.field import DNS_NAME, GROUP, HEADER_NAME, KIND, NAME
+from istiod_lite.facts.route import Unsupported, read_backend, read_modifier
+from mesh.route import Filter, PathChange, Redirect, RequestHeaders, ResponseHeaders, Rewrite
+
+if TYPE_CHECKING:
+    from istiod_lite.facts.field import Field
+
+_BODY: Final = {
+    "RequestHeaderModifier": "requestHeaderModifier",
+    "ResponseHeaderModifier": "responseHeaderModifier",
+    "RequestMirror": "requestMirror",
+    "RequestRedirect": "requestRedirect",
+    "URLRewrite": "urlRewrite",
+    "ExtensionRef": "extensionRef",
+    "CORS": "cors",
+}
+_REPEATABLE: Final = frozenset({"RequestMirror", "ExtensionRef"})
+_ORIGIN_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*")
+
+
+def read_filters(
+    at: Field, types: tuple[str, ...], namespace: str, *, only_prefix: bool = False
+) -> tuple[Filter | Unsupported, ...]:
+    """Read a list of filters of the given types.
+
+    `only_prefix` says that the rule has exactly one match, on a path prefix; only then a prefix can be replaced.
+    """
+    entries = at.each(16)
+    read = tuple(_read_filter(one, types, namespace, only_prefix=only_prefix) for one in entries)
+    single = [one for one in entries if one["type"].value not in _REPEATABLE]
+    at.differ(single, lambda one: one["type"].value, "filter type")
+    if {"RequestRedirect", "URLRewrite"} <= {one["type"].value for one in entries}:
+        at.fault("a request is redirected or rewritten, not both", "keep one of the two filters")
+    return read
+
+
+def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_prefix: bool) -> Filter | Unsupported:
+    at.knows("type", *(_BODY[name] for name in types))
+    at["type"].required()
+    kind = at["type"].choice(types)
+    for name in types:
+        body = at[_BODY[name]]
+        if body.given and kind and name != kind:
+            body.fault(f"this does not belong to a filter of type {kind}", f"take it away or write type: {name}")
+    if not kind or not at[_BODY[kind]].required():
+        return Unsupported(kind)
+    body = at[_BODY[kind]]
+    match kind:
+        case "RequestHeaderModifier":
+            return RequestHeaders(read_modifier(body))
+        case "ResponseHeaderModifier":
+            return ResponseHeaders(read_modifier(body))
+        case "RequestRedirect":
+            return _read_redirect(body, only_prefix=only_prefix)
+        case "URLRewrite":
+            body.knows("hostname", "path")
+            host = body["hostname"].text(shape=DNS_NAME) or None
+            return Rewrite(host, _read_path_change(body["path"], only_prefix=only_prefix))
+        case "RequestMirror":
+            _check_mirror(body, namespace)
+        case "CORS":
+            _check_cors(body)
+        case _:
+            body.knows("group", "kind", "name")
+            for name, shape in (("group", GROUP), ("kind", KIND), ("name", NAME)):
+                body[name].required()
+                body[name].text(shape=shape)
+    return Unsupported(kind)
+
+
+def _read_redirect(at: Field, *, only_prefix: bool) -> Redirect:
+    at.knows("hostname", "path", "port", "scheme", "statusCode")
+    status = at["statusCode"].integer(302, 301, 308)
+    if status not in {301, 302, 303, 307, 308}:
+        at["statusCode"].fault(f"{status} is not a redirect", "one of 301, 302, 303, 307, 308")
+    return Redirect(
+        scheme=at["scheme"].choice(("http", "https")) or None,
+        host=at["hostname"].text(shape=DNS_NAME) or None,
+        path=_read_path_change(at["path"], only_prefix=only_prefix),
+        port=at["port"].port() or None,
+        status=status,
+    )
+
+
+def _read_path_change(at: Field, *, only_prefix: bool) -> PathChange | None:
+    if not at.given:
+        return None
+    at.knows("replaceFullPath", "replacePrefixMatch", "type")
+    at["type"].required()
+    kind = at["type"].choice(("ReplaceFullPath", "ReplacePrefixMatch"), "ReplaceFullPath")
+    fields = {"ReplaceFullPath": at["replaceFullPath"], "ReplacePrefixMatch": at["replacePrefixMatch"]}
+    value = fields.pop(kind)
+    value.required()
+    for name, other in fields.items():
+        if other.given:
+            other.fault(f"this does not belong to type {kind}", f"take it away or write type: {name}")
+    if kind == "ReplacePrefixMatch" and not only_prefix:
+        at.fault("there is no single path prefix to replace", "give the rule exactly one match, of type PathPrefix")
+    return PathChange(value.value if value.value == "" else value.text(shape=NAME), kind == "ReplacePrefixMatch")
+
+
+def _check_mirror(at: Field, namespace: str) -> None:
+    at.knows("backendRef", "fraction", "percent")
+    if at["backendRef"].required():
+        read_backend(at["backendRef"].knows("group", "kind", "name", "namespace", "port"), namespace)
+    at["percent"].integer(100, 0, 100)
+    fraction = at["fraction"].knows("denominator", "numerator")
+    if fraction.given and at["percent"].given:
+        at["percent"].fault("there is a fraction already", "keep percent or fraction")
+    part, whole = fraction["numerator"].integer(0, 0, 1 << 31), fraction["denominator"].integer(100, 1, 1 << 31)
+    if part > whole:
+        fraction.fault(f"{part} of {whole} is more than all", "lower the numerator")
+
+
+def _check_cors(at: Field) -> None:
+    at.knows("allowCredentials", "allowHeaders", "allowMethods", "allowOrigins", "exposeHeaders", "maxAge")
+    at["allowCredentials"].boolean()
+    at["maxAge"].integer(5, 1, 1 << 31)
+    at["allowOrigins"].texts(NAME, 64)
+    for method in at["allowMethods"].each(10):
+        method.choice(_ORIGIN_METHODS)
+    for name in ("allowHeaders", "exposeHeaders"):
+        at[name].texts(HEADER_NAME, 64)
+    for name in ("allowHeaders", "allowMethods", "allowOrigins"):
+        values = [one.value for one in at[name].each()]
+        if "*" in values and len(values) > 1:
+            at[name].fault("'*' says all already", "leave it alone or take it away")
