@@ -1,0 +1,208 @@
+"""Where a captured connection goes: straight on, through a tunnel to its endpoint, or through a waypoint. Pure.
+
+The decision is made once per connection, before any byte moves, and fails closed: who names a waypoint is reached
+through it or not at all.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from mesh.address import Address
+from mesh.balance import Dice, pick
+from mesh.identity import Identity
+from mesh.refusal import Reason, Refusal
+from mesh.snapshot import Snapshot
+from mesh.workload import (
+    Balancing,
+    BalancingMode,
+    GatewayAddress,
+    NamespacedHostname,
+    Service,
+    TunnelProtocol,
+    Workload,
+    target_port,
+)
+
+HBONE_PORT: Final = 15008
+PROXY_PORTS: Final = frozenset({15001, 15006, HBONE_PORT})
+"""The worker's own listeners in every pod; nothing may be led to them, or it would call itself for ever."""
+
+
+class Transport(Enum):
+    """How bytes travel to where they go."""
+
+    TCP = "tcp"
+    HBONE = "hbone"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with one connection."""
+
+    transport: Transport
+    connect_to: Address
+    """The peer that is dialled."""
+    target: Address
+    """What the bytes are for; in a tunnel it is the CONNECT's authority."""
+    why: str
+    accepts: frozenset[Identity] = frozenset()
+    """Who the tunnel's far end may be."""
+    workload: Workload | None = None
+    """The pod behind `connect_to`: an endpoint, or a waypoint's."""
+    service: Service | None = None
+    """The service that was called."""
+    waypoint: bool = False
+
+    @property
+    def authority(self) -> str:
+        """The authority of the CONNECT."""
+        return str(self.target)
+
+
+def plan(snapshot: Snapshot, source: Workload, destination: Address, dice: Dice) -> Plan | Refusal:
+    """Decide for a connection from the pod `source` that its application opened to `destination`."""
+    if destination.port in PROXY_PORTS and (destination.ip.is_loopback or destination.ip in source.addresses):
+        return Refusal(Reason.SELF_CALL, f"{destination} is the proxy's own listener")
+    return _Question(snapshot, source, destination, dice).answer()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Workloads of which one is to be chosen, and the port that is asked of them."""
+
+    service: Service | None
+    members: tuple[Workload, ...]
+    port: int
+
+    def port_of(self, member: Workload) -> int | None:
+        return self.port if self.service is None else target_port(self.service, member, self.port)
+
+    @property
+    def balancing(self) -> Balancing:
+        return Balancing() if self.service is None else self.service.balancing
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One connection to be decided, with all that is known for it."""
+
+    snapshot: Snapshot
+    source: Workload
+    destination: Address
+    dice: Dice
+
+    def answer(self) -> Plan | Refusal:
+        service = self.snapshot.service_at(self.source.network, self.destination.ip)
+        if service is None:
+            return self.to_address()
+        if service.waypoint is not None and not self.comes_from(service.waypoint):
+            return self.through_waypoint(service.waypoint, f"service {service.key}", service)
+        if service.balancing.mode is BalancingMode.PASSTHROUGH:
+            return self.passed_through(service)
+        return self.to_service(service)
+
+    def to_address(self) -> Plan | Refusal:
+        target = self.destination
+        workload = self.snapshot.workload_at(self.source.network, target.ip)
+        if workload is None:
+            return Plan(Transport.TCP, target, target, f"the mesh knows nothing at {target.ip}")
+        if workload.waypoint is not None and not self.comes_from(workload.waypoint):
+            return self.through_waypoint(workload.waypoint, f"workload {workload.uid}", None)
+        return _to_workload(workload, target, None)
+
+    def passed_through(self, service: Service) -> Plan:
+        target = self.destination
+        workload = self.snapshot.workload_at(self.source.network, target.ip)
+        if workload is not None:
+            return _to_workload(workload, target, service)
+        why = f"service {service.key} passes every address through"
+        return Plan(Transport.TCP, target, target, why, service=service)
+
+    def to_service(self, service: Service) -> Plan | Refusal:
+        port = self.destination.port
+        if service.port(port) is None:
+            return Refusal(Reason.UNKNOWN_PORT, f"service {service.key} has no port {port}")
+        chosen = self.choose(_Group(service, self.snapshot.endpoints(service.key), port))
+        if isinstance(chosen, Refusal):
+            return Refusal(chosen.reason, f"service {service.key}: {chosen.detail}")
+        return _to_workload(*chosen, service)
+
+    def through_waypoint(self, at: GatewayAddress, callee: str, service: Service | None) -> Plan | Refusal:
+        gateway = self.snapshot.gateway(at)
+        if isinstance(gateway, Service):
+            group = _Group(gateway, self.snapshot.endpoints(gateway.key), at.port)
+        else:
+            group = _Group(None, () if gateway is None else (gateway,), at.port)
+        chosen = self.choose(group)
+        why = f"{callee} is reached through waypoint {_named(at)}"
+        if isinstance(chosen, Refusal):
+            missing = "the mesh knows no such thing" if gateway is None else chosen.detail
+            return Refusal(Reason.NO_HEALTHY_WAYPOINT, f"{why}: {missing}")
+        workload, address = chosen
+        return Plan(
+            Transport.HBONE,
+            address,
+            self.destination,
+            why,
+            accepts=_accepted(workload, group.service),
+            workload=workload,
+            service=service,
+            waypoint=True,
+        )
+
+    def choose(self, group: _Group) -> tuple[Workload, Address] | Refusal:
+        """One of the group and where it listens, in the caller's address family if it can be."""
+        local = [one for one in group.members if one.network == self.source.network]
+        if group.members and not local:
+            return Refusal(
+                Reason.UNREACHABLE_NETWORK, "all its endpoints are on other networks, which is not supported"
+            )
+        reached = [one for one in local if one.addresses and group.port_of(one)]
+        if not reached:
+            return Refusal(Reason.NO_HEALTHY_ENDPOINT, "it has no endpoint that can be reached on this port")
+        chosen = pick(reached, group.balancing, self.source, self.dice)
+        port = group.port_of(chosen) if chosen is not None else None
+        if chosen is None or port is None:
+            return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"none of its {len(reached)} endpoints is ready and near enough")
+        version = self.destination.ip.version
+        ip = next((ip for ip in chosen.addresses if ip.version == version), chosen.addresses[0])
+        return chosen, Address(ip, port)
+
+    def comes_from(self, at: GatewayAddress) -> bool:
+        """Whether the caller is a pod of that gateway itself: what comes out of it must not go in again."""
+        gateway = self.snapshot.gateway(at)
+        if isinstance(gateway, Service):
+            return self.source.member_of(gateway.key) is not None
+        return gateway is not None and gateway.uid == self.source.uid
+
+
+def _to_workload(workload: Workload, target: Address, service: Service | None) -> Plan:
+    if workload.tunnel is not TunnelProtocol.HBONE:
+        why = f"workload {workload.uid} takes no tunnel"
+        return Plan(Transport.TCP, target, target, why, workload=workload, service=service)
+    return Plan(
+        Transport.HBONE,
+        Address(target.ip, HBONE_PORT),
+        target,
+        f"workload {workload.uid} takes HBONE",
+        accepts=_accepted(workload, service),
+        workload=workload,
+        service=service,
+    )
+
+
+def _accepted(workload: Workload, service: Service | None) -> frozenset[Identity]:
+    """The pod's own identity and those its service names; a name that is no identity of ours is never met."""
+    found = {workload.identity}
+    for name in service.subject_alt_names if service is not None else ():
+        with suppress(ValueError):
+            found.add(Identity.parse(name))
+    return frozenset(found)
+
+
+def _named(at: GatewayAddress) -> str:
+    return at.destination.key if isinstance(at.destination, NamespacedHostname) else str(at.destination)
