@@ -1,0 +1,1 @@
+"""Generated from `mesh/xds/proto` by `make generate`; not edited by hand."""

@@ -1,0 +1,229 @@
+from mesh.xds.pb import authorization_pb2 as _authorization_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RouteKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUTE_KIND_UNSPECIFIED: _ClassVar[RouteKind]
+    HTTP_ROUTE: _ClassVar[RouteKind]
+    GRPC_ROUTE: _ClassVar[RouteKind]
+
+class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACTION_UNSPECIFIED: _ClassVar[Action]
+    ALLOW: _ClassVar[Action]
+    DENY: _ClassVar[Action]
+ROUTE_KIND_UNSPECIFIED: RouteKind
+HTTP_ROUTE: RouteKind
+GRPC_ROUTE: RouteKind
+ACTION_UNSPECIFIED: Action
+ALLOW: Action
+DENY: Action
+
+class Route(_message.Message):
+    __slots__ = ("key", "kind", "namespace", "name", "service", "service_namespace", "port", "created", "rules")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    kind: RouteKind
+    namespace: str
+    name: str
+    service: str
+    service_namespace: str
+    port: int
+    created: str
+    rules: _containers.RepeatedCompositeFieldContainer[RouteRule]
+    def __init__(self, key: _Optional[str] = ..., kind: _Optional[_Union[RouteKind, str]] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., service: _Optional[str] = ..., service_namespace: _Optional[str] = ..., port: _Optional[int] = ..., created: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[RouteRule, _Mapping]]] = ...) -> None: ...
+
+class RouteRule(_message.Message):
+    __slots__ = ("matches", "filters", "backends", "timeout", "backend_timeout", "name", "broken")
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    matches: _containers.RepeatedCompositeFieldContainer[RouteMatch]
+    filters: _containers.RepeatedCompositeFieldContainer[Filter]
+    backends: _containers.RepeatedCompositeFieldContainer[Backend]
+    timeout: float
+    backend_timeout: float
+    name: str
+    broken: str
+    def __init__(self, matches: _Optional[_Iterable[_Union[RouteMatch, _Mapping]]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., timeout: _Optional[float] = ..., backend_timeout: _Optional[float] = ..., name: _Optional[str] = ..., broken: _Optional[str] = ...) -> None: ...
+
+class RouteMatch(_message.Message):
+    __slots__ = ("path", "headers", "query", "method")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    path: PathMatch
+    headers: _containers.RepeatedCompositeFieldContainer[ValueMatch]
+    query: _containers.RepeatedCompositeFieldContainer[ValueMatch]
+    method: str
+    def __init__(self, path: _Optional[_Union[PathMatch, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[ValueMatch, _Mapping]]] = ..., query: _Optional[_Iterable[_Union[ValueMatch, _Mapping]]] = ..., method: _Optional[str] = ...) -> None: ...
+
+class PathMatch(_message.Message):
+    __slots__ = ("exact", "prefix", "regex")
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    exact: str
+    prefix: str
+    regex: str
+    def __init__(self, exact: _Optional[str] = ..., prefix: _Optional[str] = ..., regex: _Optional[str] = ...) -> None: ...
+
+class ValueMatch(_message.Message):
+    __slots__ = ("name", "value", "regex")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    regex: bool
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., regex: _Optional[bool] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("request_headers", "response_headers", "redirect", "rewrite")
+    REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REDIRECT_FIELD_NUMBER: _ClassVar[int]
+    REWRITE_FIELD_NUMBER: _ClassVar[int]
+    request_headers: HeaderModifier
+    response_headers: HeaderModifier
+    redirect: Redirect
+    rewrite: Rewrite
+    def __init__(self, request_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., response_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., redirect: _Optional[_Union[Redirect, _Mapping]] = ..., rewrite: _Optional[_Union[Rewrite, _Mapping]] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class HeaderModifier(_message.Message):
+    __slots__ = ("set", "add", "remove")
+    SET_FIELD_NUMBER: _ClassVar[int]
+    ADD_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    set: _containers.RepeatedCompositeFieldContainer[Header]
+    add: _containers.RepeatedCompositeFieldContainer[Header]
+    remove: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, set: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., add: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., remove: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PathChange(_message.Message):
+    __slots__ = ("value", "prefix")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    prefix: bool
+    def __init__(self, value: _Optional[str] = ..., prefix: _Optional[bool] = ...) -> None: ...
+
+class Redirect(_message.Message):
+    __slots__ = ("scheme", "host", "path", "port", "status")
+    SCHEME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    scheme: str
+    host: str
+    path: PathChange
+    port: int
+    status: int
+    def __init__(self, scheme: _Optional[str] = ..., host: _Optional[str] = ..., path: _Optional[_Union[PathChange, _Mapping]] = ..., port: _Optional[int] = ..., status: _Optional[int] = ...) -> None: ...
+
+class Rewrite(_message.Message):
+    __slots__ = ("host", "path")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    path: PathChange
+    def __init__(self, host: _Optional[str] = ..., path: _Optional[_Union[PathChange, _Mapping]] = ...) -> None: ...
+
+class Backend(_message.Message):
+    __slots__ = ("service", "port", "weight", "filters", "broken")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    port: int
+    weight: int
+    filters: _containers.RepeatedCompositeFieldContainer[Filter]
+    broken: str
+    def __init__(self, service: _Optional[str] = ..., port: _Optional[int] = ..., weight: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., broken: _Optional[str] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("name", "namespace", "action", "rules", "dry_run", "targets")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    namespace: str
+    action: Action
+    rules: _containers.RepeatedCompositeFieldContainer[Rule]
+    dry_run: bool
+    targets: _containers.RepeatedCompositeFieldContainer[Target]
+    def __init__(self, name: _Optional[str] = ..., namespace: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ...) -> None: ...
+
+class Rule(_message.Message):
+    __slots__ = ("clauses",)
+    CLAUSES_FIELD_NUMBER: _ClassVar[int]
+    clauses: _containers.RepeatedCompositeFieldContainer[Clause]
+    def __init__(self, clauses: _Optional[_Iterable[_Union[Clause, _Mapping]]] = ...) -> None: ...
+
+class Clause(_message.Message):
+    __slots__ = ("matches",)
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    matches: _containers.RepeatedCompositeFieldContainer[Match]
+    def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ...) -> None: ...
+
+class Match(_message.Message):
+    __slots__ = ("layer4", "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts")
+    LAYER4_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    NOT_METHODS_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    NOT_PATHS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NOT_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    layer4: _authorization_pb2.Match
+    methods: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    not_methods: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    paths: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    not_paths: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    hosts: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    not_hosts: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
+    def __init__(self, layer4: _Optional[_Union[_authorization_pb2.Match, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_methods: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., paths: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_paths: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_hosts: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("kind", "namespace", "name")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    namespace: str
+    name: str
+    def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
