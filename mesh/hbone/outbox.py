@@ -1,0 +1,56 @@
+"""Bytes on their way to the peer: frames side by side in one buffer, carried away in one piece."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mesh.hbone.frames import HEAD, HEAD_SIZE
+
+_pack: Final = HEAD.pack_into
+
+
+class Outbox:
+    """A fixed buffer for payload and control frames, and a bounded spill for control frames that no longer fit."""
+
+    __slots__ = ("_buffer", "_longest_spill", "_spill", "_view", "filled", "size")
+
+    def __init__(self, size: int, longest_spill: int) -> None:
+        self.size = size
+        self.filled = 0
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+        self._spill = bytearray()
+        self._longest_spill = longest_spill
+
+    @property
+    def space(self) -> int:
+        """Payload bytes that fit behind one more frame head."""
+        return 0 if self._spill else self.size - self.filled - HEAD_SIZE
+
+    def put(self, data: bytes) -> bool:
+        """Append whole frames; False when the peer has left too many of them waiting."""
+        after = self.filled + len(data)
+        if self._spill or after > self.size:
+            self._spill += data
+            return len(self._spill) <= self._longest_spill
+        self._buffer[self.filled : after] = data
+        self.filled = after
+        return True
+
+    def hole(self, size: int) -> memoryview:
+        """Room for `size` payload bytes of a DATA frame, of which `fill` then says how many there are."""
+        start = self.filled + HEAD_SIZE
+        return self._view[start : start + size]
+
+    def fill(self, stream_id: int, count: int) -> None:
+        """Write the head of a DATA frame in front of the `count` bytes that are in the hole."""
+        _pack(self._buffer, self.filled, count << 8, 0, stream_id)
+        self.filled += HEAD_SIZE + count
+
+    def empty(self) -> memoryview | bytes:
+        """Everything, as one piece that is valid until the next `put` or `hole`; the outbox is empty after."""
+        size, self.filled = self.filled, 0
+        if not self._spill:
+            return self._view[:size]
+        spill, self._spill = self._spill, bytearray()
+        return bytes(self._view[:size]) + spill
