@@ -23,7 +23,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-class _Fault(Exception):  # noqa: N818 - it never leaves this file
+class _Fault(Exception):
     """The text cannot be read: a message, a mend and the line (from 1)."""
 
     def __init__(self, message: str, mend: str, line: int) -> None:
@@ -114,8 +114,7 @@ def _documents(source: str, text: str) -> Iterator[tuple[int, Any]]:
         return
     loader = _Loader(text)
     try:
-        while loader.check_node():
-            node = loader.get_node()
+        while loader.check_node() and (node := loader.get_node()) is not None:
             yield node.start_mark.line + 1, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0

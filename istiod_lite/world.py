@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from istiod_lite.facts import Namespace, Pod, Service
+from istiod_lite.facts import AuthorizationPolicy, Namespace, PeerAuthentication, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +29,8 @@ class World:
     _named: Mapping[tuple[type, str, str], Any] = field(init=False, repr=False, compare=False)
     _labelled_pods: Mapping[tuple[str, str, str], tuple[Pod, ...]] = field(init=False, repr=False, compare=False)
     _selecting: Mapping[tuple[str, str, str], tuple[Service, ...]] = field(init=False, repr=False, compare=False)
+    _policies: Mapping[str, tuple[AuthorizationPolicy, ...]] = field(init=False, repr=False, compare=False)
+    _peers: Mapping[str, tuple[PeerAuthentication, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the indices. Facts of a kind stand in the order of their keys."""
@@ -49,6 +51,15 @@ class World:
         put(self, "_kinds", {kind: tuple(facts) for kind, facts in kinds.items()})
         put(self, "_named", named)
         put(self, "_labelled_pods", {label: tuple(facts) for label, facts in pods.items()})
+        policies: defaultdict[str, list[AuthorizationPolicy]] = defaultdict(list)
+        for policy in kinds[AuthorizationPolicy]:
+            if policy.selector is not None:
+                policies[policy.meta.namespace].append(policy)
+        peers: defaultdict[str, list[PeerAuthentication]] = defaultdict(list)
+        for peer in sorted(kinds[PeerAuthentication], key=lambda one: one.meta.age):
+            peers[peer.meta.namespace].append(peer)
+        put(self, "_policies", {namespace: tuple(facts) for namespace, facts in policies.items()})
+        put(self, "_peers", {namespace: tuple(facts) for namespace, facts in peers.items()})
         put(self, "_selecting", {label: tuple(facts) for label, facts in selecting.items()})
 
     @classmethod
@@ -71,9 +82,21 @@ class World:
         found: _F | None = self._named.get((kind, namespace, name))
         return found
 
+    def namespace(self, name: str) -> Namespace | None:
+        """The namespace of this name."""
+        return self.get(Namespace, "", name)
+
+    def policies_with_selector(self, namespace: str) -> tuple[AuthorizationPolicy, ...]:
+        """The AuthorizationPolicies of a namespace that select workloads."""
+        return self._policies.get(namespace, ())
+
+    def peer_authentications(self, namespace: str) -> tuple[PeerAuthentication, ...]:
+        """The PeerAuthentications of a namespace, the oldest first."""
+        return self._peers.get(namespace, ())
+
     def namespace_labels(self, namespace: str) -> dict[str, str]:
         """The labels of a namespace, with the one that Kubernetes gives to all."""
-        found = self.get(Namespace, "", namespace)
+        found = self.namespace(namespace)
         return {"kubernetes.io/metadata.name": namespace} | dict(found.meta.labels if found else {})
 
     def pods_labelled(self, namespace: str, name: str, value: str) -> tuple[Pod, ...]:
@@ -103,4 +126,3 @@ class World:
         for pod in self.pods_labelled(service.meta.namespace, *min(wanted.items())):
             if all(pod.meta.labels.get(name) == value for name, value in wanted.items()):
                 yield pod
-

@@ -141,10 +141,14 @@ def _binding(world: World, meta: Metadata, traffic: Traffic, settings: Settings)
         return None
     namespace, name = named
     gateway = world.get(Gateway, namespace, name)
-    state, message = _state(world, gateway, named, meta.namespace, traffic)
-    if state is BindingState.UNSUPPORTED_TRAFFIC:
-        # A namespace's label speaks for services and pods alike, so the kind it is not meant for is no fault.
-        return Binding(namespace, name, state, message, None) if own else None
+    supported = waypoint_for(world, gateway) if gateway is not None else "service"
+    # A namespace's label speaks for services and pods alike: pods that its waypoint is not for are simply not bound.
+    if traffic is Traffic.WORKLOAD and own is None and supported not in {"all", "workload"}:
+        return None
+    if gateway is not None and supported not in {"all", traffic.value}:
+        message = f"waypoint {namespace}/{name} is for {supported} traffic, not for {traffic.value} traffic"
+        return Binding(namespace, name, BindingState.UNSUPPORTED_TRAFFIC, message, None)
+    state, message = _state(world, gateway, f"{namespace}/{name}", meta.namespace)
     host = settings.hostname(namespace, name)
     if state is BindingState.DENIED:
         # The invalid domain (RFC 6761) never resolves, yet names the waypoint in the caller's refusal.
@@ -153,15 +157,7 @@ def _binding(world: World, meta: Metadata, traffic: Traffic, settings: Settings)
     return Binding(namespace, name, state, message, address)
 
 
-def _state(
-    world: World, gateway: Gateway | None, named: tuple[str, str], namespace: str, traffic: Traffic
-) -> tuple[BindingState, str]:
-    title = "/".join(named)
-    supported = waypoint_for(world, gateway) if gateway is not None else "service"
-    if supported not in {"all", traffic.value} and (gateway is not None or traffic is Traffic.WORKLOAD):
-        message = f"waypoint {title} is for {supported} traffic, not for {traffic.value} traffic"
-        if gateway is not None or traffic is Traffic.SERVICE:
-            return BindingState.UNSUPPORTED_TRAFFIC, message
+def _state(world: World, gateway: Gateway | None, title: str, namespace: str) -> tuple[BindingState, str]:
     if gateway is None:
         return BindingState.NOT_READY, f"waypoint {title} does not exist: calls are refused until it does"
     if not is_waypoint_class(world, gateway.gateway_class):

@@ -27,6 +27,22 @@ if TYPE_CHECKING:
     from istiod_lite.object import Object
     from istiod_lite.problem import Problem
 
+__all__ = [
+    "AuthorizationPolicy",
+    "Deployment",
+    "Fact",
+    "Gateway",
+    "GatewayClass",
+    "Namespace",
+    "Node",
+    "PeerAuthentication",
+    "Pod",
+    "RouteFact",
+    "Service",
+    "ServiceAccount",
+    "read",
+]
+
 Fact = (
     AuthorizationPolicy
     | Deployment

@@ -183,8 +183,8 @@ def _read_value(at: Field, name: str) -> str:
         at.fault(f"{value!r} is not a port", "a number from 1 to 65535, in quotes")
     elif name == "serviceAccounts" and not _ACCOUNT.fullmatch(value):
         at.fault(f"{value!r} is not a service account", "write name or namespace/name, without wildcards")
-    elif "*" in value.strip("*") and name in {"principals", "namespaces", "hosts", "methods"}:
-        at.fault(f"{value!r} has a wildcard in the middle", "'*' may only be the first or the last character")
+    elif "*" in value[1:-1] or (value != "*" and value.startswith("*") and value.endswith("*")):
+        at.fault(f"{value!r} has a wildcard too many", "one '*' may be the first or the last character")
     elif value.startswith("spiffe://") and name == "principals":
         at.fault("principals are written without spiffe://", f"write {value.removeprefix('spiffe://')}")
     else:

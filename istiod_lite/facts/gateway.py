@@ -79,9 +79,7 @@ def read_gateway_class(obj: Object, root: Field) -> GatewayClass:
 def read_gateway(obj: Object, root: Field) -> Gateway:
     """Read a Gateway."""
     root.knows("apiVersion", "kind", "metadata", "spec", "status")
-    spec = root["spec"].knows(
-        "gatewayClassName", "listeners", "addresses", "infrastructure", "allowedListeners", "tls"
-    )
+    spec = root["spec"].knows("gatewayClassName", "listeners", "addresses", "infrastructure", "allowedListeners", "tls")
     spec["gatewayClassName"].required()
     if spec["listeners"].required() and spec["listeners"].value == []:
         spec["listeners"].fault("there are no listeners", "a waypoint has one: mesh, port 15008, protocol HBONE")

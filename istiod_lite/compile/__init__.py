@@ -1,0 +1,36 @@
+"""The compiler: a world of facts becomes the snapshot that the proxies work by.
+
+Each kind of resource has its own file, and each resource is compiled by itself, so that a change of one object can
+later be answered by compiling what depends on it and nothing else.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from istiod_lite.compile.policies import compile_policies
+from istiod_lite.compile.routes import compile_routes
+from istiod_lite.compile.services import compile_service
+from istiod_lite.compile.settings import Settings
+from istiod_lite.compile.workloads import compile_workload
+from istiod_lite.facts import Pod, RouteFact, Service
+from mesh.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from istiod_lite.world import World
+
+__all__ = ["Settings", "compile_world"]
+
+
+def compile_world(world: World, settings: Settings) -> Snapshot:
+    """Everything that proxies are told. The same world always gives the same snapshot."""
+    workloads = (compile_workload(world, pod, settings) for pod in world.all(Pod))
+    services = (compile_service(world, service, settings) for service in world.all(Service))
+    routes = chain.from_iterable(compile_routes(world, route, settings) for route in world.all(RouteFact))
+    return Snapshot(
+        workloads={one.uid: one for one in workloads if one is not None},
+        services={one.key: one for one in services if one is not None},
+        policies={one.key: one for one in compile_policies(world, settings)},
+        routes={one.key: one for one in routes},
+    )

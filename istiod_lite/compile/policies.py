@@ -1,0 +1,164 @@
+"""AuthorizationPolicies and PeerAuthentications as the proxies enforce them.
+
+A policy with targetRefs is enforced by waypoints, which know all of a request. Every other policy is enforced by
+ztunnel, which knows no HTTP: there a rule that allows only by what ztunnel cannot see is dropped, while a rule that
+denies loses only what cannot be seen and so denies more. Neither ever widens access.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+
+from istiod_lite.compile.peerauthentications import peer_policies, strictness
+from istiod_lite.facts import AuthorizationPolicy
+from mesh.policy import (
+    Action,
+    Clause,
+    Match,
+    Policy,
+    Rule,
+    Scope,
+    ServiceAccount,
+    Target,
+    TextMatch,
+    TextMatchKind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from istiod_lite.compile.settings import Settings
+    from istiod_lite.facts import Pod
+    from istiod_lite.facts.authorizationpolicy import Attribute, PolicyRule, Term
+    from istiod_lite.world import World
+
+_FIELDS: Final = {
+    "principals": "principals", "namespaces": "namespaces", "serviceAccounts": "service_accounts",
+    "sourceIps": "source_ips", "destinationIps": "destination_ips", "ports": "destination_ports",
+    "methods": "methods", "paths": "paths", "hosts": "hosts",
+}  # fmt: skip
+_LAYER_7: Final = frozenset({"methods", "paths", "hosts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A policy and the attributes of its author that could not be enforced as written."""
+
+    policy: Policy
+    unenforced: tuple[str, ...]
+
+
+def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | None:
+    """One AuthorizationPolicy; None for AUDIT, which decides nothing.
+
+    CUSTOM asks an external authorizer, of which there is none here: what it would be asked about is denied.
+    """
+    if fact.action == "AUDIT":
+        return None
+    scope = _scope(fact, settings)
+    action = Action.ALLOW if fact.action == "ALLOW" else Action.DENY
+    blind = [] if scope is Scope.TARGET else sorted(_LAYER_7)
+    rules: list[Rule] = []
+    unenforced: dict[str, None] = {}
+    for rule in fact.rules:
+        lost = [one for one in _attributes(rule) if one.name not in _FIELDS or one.name in blind or not _evaluable(one)]
+        unenforced |= dict.fromkeys(one.written for one in lost)
+        if not lost:
+            rules.append(_rule(rule, ()))
+        elif action is Action.DENY:
+            rules.append(_rule(rule, lost))
+    return Compiled(
+        Policy(
+            name=fact.meta.name,
+            namespace=fact.meta.namespace,
+            scope=scope,
+            action=action,
+            rules=tuple(rules),
+            dry_run=fact.dry_run,
+            targets=tuple(
+                Target(one.kind, "" if one.kind == "GatewayClass" else one.namespace, one.name)
+                for one in fact.targets
+                if one.kind != "GatewayClass" or fact.meta.namespace == settings.root_namespace
+            ),
+        ),
+        tuple(unenforced),
+    )
+
+
+def compile_policies(world: World, settings: Settings) -> Iterator[Policy]:
+    """Every policy: those that people wrote, and those that stand for their PeerAuthentications."""
+    for fact in world.all(AuthorizationPolicy):
+        compiled = compile_policy(fact, settings)
+        if compiled is not None:
+            yield compiled.policy
+    yield from peer_policies(world, settings)
+
+
+def policies_selecting(world: World, pod: Pod, settings: Settings) -> tuple[str, ...]:
+    """The keys of the policies that name a pod by its labels; those of the root namespace select in every one."""
+    keys: list[str] = []
+    for namespace in dict.fromkeys((settings.root_namespace, pod.meta.namespace)):
+        for fact in world.policies_with_selector(namespace):
+            chosen = fact.selector is not None and all(pod.meta.labels.get(k) == v for k, v in fact.selector)
+            if chosen and not fact.targets and fact.action != "AUDIT":
+                keys.append(f"{fact.meta.namespace}/{fact.meta.name}")
+    return (*keys, *strictness(world, pod, settings).policies)
+
+
+def _scope(fact: AuthorizationPolicy, settings: Settings) -> Scope:
+    if fact.targets:
+        return Scope.TARGET
+    if fact.selector is not None:
+        return Scope.WORKLOAD_SELECTOR
+    return Scope.GLOBAL if fact.meta.namespace == settings.root_namespace else Scope.NAMESPACE
+
+
+def _attributes(rule: PolicyRule) -> Iterator[Attribute]:
+    for term in (*rule.sources, *rule.operations, *rule.conditions):
+        yield from term
+
+
+def _evaluable(attribute: Attribute) -> bool:
+    """Whether every value is of a form that we evaluate; templates of paths ({*}) are not."""
+    return attribute.name != "paths" or not any("{" in value for value in attribute.values)
+
+
+def _rule(rule: PolicyRule, lost: Iterable[Attribute]) -> Rule:
+    """A rule without the attributes that are lost; a clause with nothing left to ask is met, so it is left out."""
+    gone = frozenset(lost)
+    groups = [rule.sources, rule.operations, *((condition,) for condition in rule.conditions)]
+    clauses = (tuple(tuple(one for one in term if one not in gone) for term in group) for group in groups)
+    return Rule(tuple(Clause(tuple(map(_match, terms))) for terms in clauses if terms and all(terms)))
+
+
+def _match(term: Term) -> Match:
+    found: dict[str, tuple[object, ...]] = {}
+    for one in term:
+        name = f"not_{_FIELDS[one.name]}" if one.negative else _FIELDS[one.name]
+        found[name] = (*found.get(name, ()), *(_value(one.name, value) for value in one.values))
+    return Match(**found)  # type: ignore[arg-type]
+
+
+def _value(attribute: str, value: str) -> object:
+    match attribute:
+        case "sourceIps" | "destinationIps":
+            return ip_network(value, strict=False)
+        case "ports":
+            return int(value)
+        case "serviceAccounts":
+            namespace, _, name = value.rpartition("/")
+            return ServiceAccount(namespace, name)
+    return text_match(value)
+
+
+def text_match(value: str) -> TextMatch:
+    """Istio's wildcards: "*" is anything at all, "*x" a suffix, "x*" a prefix, everything else itself."""
+    if value == "*":
+        return TextMatch(TextMatchKind.PRESENCE)
+    if value.startswith("*"):
+        return TextMatch(TextMatchKind.SUFFIX, value[1:])
+    if value.endswith("*"):
+        return TextMatch(TextMatchKind.PREFIX, value[:-1])
+    return TextMatch(TextMatchKind.EXACT, value)

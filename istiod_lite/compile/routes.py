@@ -1,0 +1,156 @@
+"""HTTPRoutes and GRPCRoutes as the waypoints follow them (Gateway API; GEP-1294 for routes of a Service).
+
+A reference that leads nowhere does not take its route down: its share of the requests is answered with an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from istiod_lite.facts import Service
+from istiod_lite.facts.route import Unsupported
+from mesh.route import Backend, Filter, Redirect, Rewrite, Route, RouteRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istiod_lite.compile.settings import Settings
+    from istiod_lite.facts import RouteFact
+    from istiod_lite.facts.route import BackendRef, ParentRef, Rule
+    from istiod_lite.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Where a parentRef leads: the service's ports (None for all of them), or the fault in words."""
+
+    parent: ParentRef
+    service: Service | None
+    ports: tuple[int | None, ...]
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A backendRef that leads nowhere: the reason of the route's ResolvedRefs condition, and words."""
+
+    reason: str
+    message: str
+
+
+def compile_routes(world: World, fact: RouteFact, settings: Settings) -> Iterator[Route]:
+    """The values of one route, one for every service and port it is attached to."""
+    rules = tuple(_rule(world, rule, settings) for rule in fact.rules)
+    seen: set[str] = set()
+    for parent in fact.parents:
+        attached = attachment(world, parent)
+        if attached is None or attached.service is None:
+            continue
+        service = attached.service.meta
+        key = settings.service_key(service.namespace, service.name)
+        for port in attached.ports:
+            name = f"{fact.kind.value}/{fact.meta.namespace}/{fact.meta.name}/{key}/{port or '*'}"
+            if name not in seen:
+                seen.add(name)
+                yield Route(
+                    key=name,
+                    kind=fact.kind,
+                    namespace=fact.meta.namespace,
+                    name=fact.meta.name,
+                    service=key,
+                    service_namespace=service.namespace,
+                    port=port,
+                    created=fact.meta.created,
+                    rules=rules,
+                )
+
+
+def attachment(world: World, parent: ParentRef) -> Attachment | None:
+    """Where a parentRef leads; None if it does not name a Service, so that it is not for a mesh to answer."""
+    if not parent.is_service:
+        return None
+    title = f"{parent.namespace}/{parent.name}"
+    service = world.get(Service, parent.namespace, parent.name)
+    if service is None or service.type == "ExternalName":
+        why = "does not exist" if service is None else "is an ExternalName, which no proxy sees"
+        return Attachment(parent, None, (), f"Service {title} {why}")
+    if not parent.port and not parent.section:
+        return Attachment(parent, service, (None,))
+    ports = tuple(
+        one.port
+        for one in service.ports
+        if one.protocol == "TCP" and parent.port in {0, one.port} and parent.section in {"", one.name}
+    )
+    if not ports:
+        asked = [f"numbered {parent.port}"] * bool(parent.port) + [f"named {parent.section}"] * bool(parent.section)
+        return Attachment(parent, None, (), f"Service {title} has no port {' and '.join(asked)}")
+    return Attachment(parent, service, ports)
+
+
+def unresolved(world: World, reference: BackendRef) -> Unresolved | None:
+    """Why a backendRef leads nowhere, None if it does. In a mesh it may cross namespaces without a grant (GEP-1294)."""
+    title = f"{reference.namespace}/{reference.name}"
+    if reference.kind != "Service" or reference.group not in {"", "core"}:
+        kind = f"{reference.kind}.{reference.group}" if reference.group else reference.kind
+        return Unresolved("InvalidKind", f"backend {kind} {title}: only Services are supported")
+    service = world.get(Service, reference.namespace, reference.name)
+    if service is None:
+        return Unresolved("BackendNotFound", f"Service {title} does not exist")
+    if service.type == "ExternalName":
+        return Unresolved("InvalidKind", f"Service {title} is an ExternalName, which cannot be a backend")
+    if service.port(reference.port) is None:
+        return Unresolved("BackendNotFound", f"Service {title} has no TCP port {reference.port}")
+    return None
+
+
+def unsupported_filters(rule: Rule) -> tuple[str, ...]:
+    """The filters of a rule that no waypoint carries out, each in words."""
+    own = [f"filter {one.type}" for one in rule.filters if isinstance(one, Unsupported)]
+    behind = [
+        f"filter {_title(one)} of backend {backend.name}"
+        for backend in rule.backends
+        for one in backend.filters
+        if not _per_backend(one)
+    ]
+    return (*own, *behind)
+
+
+def _rule(world: World, rule: Rule, settings: Settings) -> RouteRule:
+    lacking = [one.type for one in rule.filters if isinstance(one, Unsupported)]
+    return RouteRule(
+        matches=rule.matches,
+        filters=tuple(one for one in rule.filters if not isinstance(one, Unsupported)),
+        backends=tuple(_backend(world, one, settings) for one in rule.backends if one.weight),
+        timeout=rule.timeout or None,
+        backend_timeout=rule.backend_timeout or None,
+        name=rule.name,
+        broken=f"filter {' and '.join(lacking)} is not supported" if lacking else None,
+    )
+
+
+def _backend(world: World, reference: BackendRef, settings: Settings) -> Backend:
+    """A backend; one without weight never gets here, for nothing it lacks can matter."""
+    lost = unresolved(world, reference)
+    filters = tuple(one for one in reference.filters if _per_backend(one) and not isinstance(one, Unsupported))
+    lacking = [_title(one) for one in reference.filters if not _per_backend(one)]
+    broken = f"filter {' and '.join(lacking)} is not supported on a backend" if lacking else None
+    is_service = reference.kind == "Service" and reference.group in {"", "core"}
+    backend = Backend(
+        service=settings.service_key(reference.namespace, reference.name) if is_service else "",
+        port=reference.port,
+        weight=reference.weight,
+        filters=filters,
+    )
+    return replace(backend, broken=lost.message if lost is not None else broken)
+
+
+def _per_backend(one: Filter | Unsupported) -> bool:
+    """Whether a filter can be applied to the requests of one backend; redirects and rewrites belong to rules."""
+    return not isinstance(one, Unsupported | Redirect | Rewrite)
+
+
+def _title(one: Filter | Unsupported) -> str:
+    if isinstance(one, Unsupported):
+        return one.type
+    return "RequestRedirect" if isinstance(one, Redirect) else "URLRewrite"
