@@ -20,6 +20,7 @@ from mesh.identity import Identity
 from mesh.refusal import Reason, Refusal
 
 PrivateKey = ec.EllipticCurvePrivateKey
+Certificate = x509.Certificate
 
 DEFAULT_TTL: Final = timedelta(hours=24)
 LONGEST_TTL: Final = timedelta(days=90)
@@ -131,11 +132,6 @@ def issue_server(authority: Authority, key: PrivateKey, names: tuple[str, ...], 
 def leaf_of(chain_pem: bytes) -> x509.Certificate:
     """The first certificate of a chain; ValueError if there is none."""
     return x509.load_pem_x509_certificate(chain_pem)
-
-
-def belongs(chain_pem: bytes, key: PrivateKey) -> bool:
-    """Whether the leaf of the chain certifies this key."""
-    return leaf_of(chain_pem).public_key() == key.public_key()
 
 
 def identity_of(certificate: x509.Certificate) -> Identity | None:

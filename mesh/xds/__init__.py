@@ -3,6 +3,8 @@
 resource    one named, versioned resource, and the catalog of all of them.
 publisher   the server's end of one stream, sans-IO.
 subscriber  the client's end over a succession of streams, sans-IO.
+intake      from a response to changes of a snapshot.
+node        which proxy a client is.
 codec       between protobuf and the values of `mesh`.
 proto, pb   the protocol files, and what `make generate` makes of them.
 """

@@ -48,8 +48,8 @@ class Subscriber:
         return all(one.answered for one in self._types.values())
 
     def holds(self, type_url: str, name: str) -> bool:
-        """Whether the resource was taken over and not removed since."""
-        return name in self._types[type_url].versions
+        """Whether the resource was taken over and not removed since; False for a type that was not asked for."""
+        return type_url in self._types and name in self._types[type_url].versions
 
     def opening(self) -> list[DeltaDiscoveryRequest]:
         """The first requests of a new stream, one for each type."""
