@@ -113,7 +113,7 @@ def no_ruleset() -> str:
 
 
 def routing(version: int) -> tuple[str, ...]:
-    """The `ip -<version> -batch` lines that deliver returning packets locally; a rule that exists already is no fault."""
+    """The `ip -<version> -batch` lines that deliver returning packets locally; a rule that exists is no fault."""
     return (
         f"route replace local {_everything(version)} dev lo table {ROUTE_TABLE}",
         f"rule add {_rule()}",

@@ -6,7 +6,7 @@ from ztunnel import capture
 
 
 def chain(ruleset: str, name: str) -> list[str]:
-    body = ruleset.split(f"chain {name} {{\n")[1].split("    }\n")[0]
+    body = ruleset.split(f"chain {name} {{\n")[1].split("    }\n", maxsplit=1)[0]
     return [line.strip() for line in body.splitlines()]
 
 

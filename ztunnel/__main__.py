@@ -1,0 +1,71 @@
+"""The ztunnel command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+from importlib.metadata import version
+from typing import NoReturn
+
+from ztunnel.config import Config, ConfigError
+
+
+def main() -> int:
+    """Run one part of a node's ztunnel; the exit status says whether it could."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s\t%(levelname)s\t%(name)s\t%(message)s"
+    )
+    if arguments.part == "zygote":
+        _zygote(arguments.channel)
+    try:
+        config = Config.from_process()
+    except ConfigError as error:
+        print(f"ztunnel: {error}", file=sys.stderr)
+        return 2
+    if arguments.part == "supervisor":
+        _supervisor(config, arguments.channel)
+    return _keeper(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ztunnel", description="The node proxy of an ambient mesh.")
+    parser.add_argument("--version", action="version", version=f"ztunnel {version('ambit-mesh')}")
+    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND")
+    parts.add_parser("serve", help="serve the pods of this node; settings come from the environment")
+    for part, what in (("supervisor", "speaks with istiod"), ("zygote", "forks workers")):
+        inner = parts.add_parser(part, help=f"started by serve: {what}")
+        inner.add_argument("channel", type=int, help="descriptor of the socket that the keeper speaks on")
+    return parser
+
+
+def _keeper(config: Config) -> int:
+    from ztunnel import keeper
+    from ztunnel.keeper.rundir import RunDirError
+
+    try:
+        keeper.run(config)
+    except RunDirError as error:
+        print(f"ztunnel: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _supervisor(config: Config, channel: int) -> NoReturn:
+    from ztunnel import confine, supervisor
+
+    confine.name_process("zt-supervisor")
+    confine.confine(confine.SUPERVISOR)
+    supervisor.run(config, socket.socket(fileno=channel))
+
+
+def _zygote(channel: int) -> NoReturn:
+    from ztunnel import zygote
+
+    zygote.run(socket.socket(fileno=channel))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

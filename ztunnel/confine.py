@@ -1,0 +1,163 @@
+"""How a part of ztunnel gives up, for good, every right that it does not need.
+
+It gets a user and group of its own, no supplementary group, exactly the capabilities named (capabilities(7)), an empty
+bounding set and locked secure bits, so that nothing it runs has more; no-new-privileges; it is not dumpable, so that
+nobody but real root reads its memory; it leaves no core, and its descriptors and processes are bounded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+SUPERVISOR_UID: Final = 1_336_999
+ZYGOTE_UID: Final = 1_336_998
+FIRST_WORKER_UID: Final = 1_337_000
+"""The worker in slot n of a node has this uid plus n."""
+
+
+class Capability(IntEnum):
+    """Those that some part of ztunnel holds, by their kernel numbers."""
+
+    SETGID = 6
+    SETUID = 7
+    SETPCAP = 8
+    NET_RAW = 13
+    SYS_ADMIN = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a process keeps."""
+
+    uid: int
+    """Its user and its group."""
+    capabilities: frozenset[Capability] = frozenset()
+    files: int = 65_536
+    """Open descriptors at most; fewer if the hard limit is lower."""
+    processes: int = 64
+    """Processes and threads of its user at most; only where the user is its own."""
+
+
+SUPERVISOR: Final = Confinement(SUPERVISOR_UID, processes=512)
+
+ZYGOTE: Final = Confinement(
+    ZYGOTE_UID,
+    frozenset(
+        (
+            Capability.SYS_ADMIN,  # a worker enters its pod's network namespace
+            Capability.SETUID,
+            Capability.SETGID,
+            Capability.SETPCAP,
+            Capability.NET_RAW,  # what a worker keeps
+        )
+    ),
+    processes=4_096,
+)
+
+
+def worker(uid: int) -> Confinement:
+    """A worker's: in its pod's network namespace it may mark packets and call under a foreign address."""
+    return Confinement(uid, frozenset((Capability.NET_RAW,)))
+
+
+def confine(confinement: Confinement) -> str | None:
+    """Confine this process; returns None, or in words what could not be had in a user namespace with a single user.
+
+    Raises OSError if anything else fails; then the process must end.
+    """
+    own_user = maps_user(Path("/proc/self/uid_map").read_text(), confinement.uid)
+    _empty_bounding_set()
+    _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    if own_user:
+        os.setgroups([])
+        os.setresgid(confinement.uid, confinement.uid, confinement.uid)
+        os.setresuid(confinement.uid, confinement.uid, confinement.uid)
+        _limit(resource.RLIMIT_NPROC, confinement.processes)
+    _limit(resource.RLIMIT_NOFILE, confinement.files)
+    _limit(resource.RLIMIT_CORE, 0)
+    _keep_capabilities(confinement.capabilities)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    return None if own_user else "this user namespace has no users to spare: all parts of ztunnel share one"
+
+
+def maps_user(uid_map: str, uid: int) -> bool:
+    """Whether a user namespace with this /proc/PID/uid_map has that user (user_namespaces(7))."""
+    for line in uid_map.splitlines():
+        inside, _, count = (int(field) for field in line.split())
+        if inside <= uid < inside + count:
+            return True
+    return False
+
+
+def name_process(name: str) -> None:
+    """What ps and top show; 15 bytes of it."""
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own (PR_SET_CHILD_SUBREAPER)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
+_PR_CAPBSET_DROP: Final = 24
+_PR_SET_SECUREBITS: Final = 28
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+
+_SECUREBITS: Final = 0b1100_1111
+"""NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each locked: user 0 is nobody special, and a change of user leaves
+the capabilities to us."""
+
+_CAPABILITY_VERSION: Final = 0x20080522
+_CAPABILITIES: Final = 64
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:
+    value = argument if isinstance(argument, ctypes.c_char_p) else ctypes.c_ulong(argument)
+    nothing = ctypes.c_ulong(0)
+    if _LIBC.prctl(option, value, nothing, nothing, nothing):
+        fault = ctypes.get_errno()
+        raise OSError(fault, f"prctl option {option}: {os.strerror(fault)}")
+
+
+def _empty_bounding_set() -> None:
+    for capability in range(_CAPABILITIES):
+        try:
+            _prctl(_PR_CAPBSET_DROP, capability)
+        except OSError as fault:
+            if fault.errno != errno.EINVAL:
+                raise
+            return  # the kernel has no more
+
+
+def _keep_capabilities(kept: Collection[Capability]) -> None:
+    mask = sum(1 << capability for capability in kept)
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    sets = struct.pack("6I", low, low, 0, high, high, 0)  # effective, permitted, inheritable
+    if _LIBC.capset(header, sets):
+        fault = ctypes.get_errno()
+        raise OSError(fault, f"cannot give up capabilities: {os.strerror(fault)}")
+
+
+def _limit(what: int, most: int) -> None:
+    _, hard = resource.getrlimit(what)
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (limit, limit))

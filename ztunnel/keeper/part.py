@@ -1,0 +1,60 @@
+"""A part of ztunnel that is a program of its own beside the keeper: started, talked to, started again when it ends."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from ztunnel.keeper.backoff import Backoff
+
+_PATIENCE: Final = 2.0
+"""Seconds that a part has to end by itself when the keeper does."""
+
+_log = logging.getLogger("ztunnel.keeper")
+
+
+async def keep_running(
+    part: str, kind: socket.SocketKind, talk: Callable[[trio.socket.SocketType], Awaitable[None]]
+) -> None:
+    """Run `ztunnel <part> <descriptor>` for ever, and `talk` to each one over our end of its socket until it ends.
+
+    The part has a session of its own: what a terminal sends is for the keeper, who decides what becomes of it.
+    """
+    backoff = Backoff(first=0.1, most=5.0)
+    while True:
+        born = trio.current_time()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        with trio.socket.from_stdlib_socket(ours) as channel:
+            with theirs:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-P", "-m", "ztunnel", part, str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(talk, channel)
+                    await process.wait()
+                    nursery.cancel_scope.cancel()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await _end(process)
+        _log.warning("%s ended with status %s; starting another", part, process.returncode)
+        await trio.sleep(backoff.after(trio.current_time() - born))
+
+
+async def _end(process: trio.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        with trio.move_on_after(_PATIENCE):
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
