@@ -28,7 +28,6 @@ def compile_workload(world: World, pod: facts.Pod, settings: Settings) -> Worklo
         return None
     meta, binding = pod.meta, pod_binding(world, pod, settings)
     native = "http" in meta.labels.get(_TUNNEL, "").split(",")
-    captured = meta.annotations.get(_REDIRECTION) == "enabled"
     controller = _controller(pod)
     return Workload(
         uid=workload_uid(settings, meta.namespace, meta.name),
@@ -41,7 +40,7 @@ def compile_workload(world: World, pod: facts.Pod, settings: Settings) -> Worklo
         cluster_id=settings.cluster_id,
         node=pod.node,
         locality=_locality(world, pod.node),
-        tunnel=TunnelProtocol.HBONE if native or captured else TunnelProtocol.NONE,
+        tunnel=TunnelProtocol.HBONE if native or is_captured(pod) else TunnelProtocol.NONE,
         native_tunnel=native,
         waypoint=binding.address if binding is not None else None,
         services=tuple(_memberships(world, pod, settings)),
@@ -52,6 +51,11 @@ def compile_workload(world: World, pod: facts.Pod, settings: Settings) -> Worklo
         canonical_revision=_first(meta.labels, _REVISION_LABELS, "latest"),
         workload_name=controller,
     )
+
+
+def is_captured(pod: facts.Pod) -> bool:
+    """Whether the pod's traffic goes through its node's ztunnel, as the node's agent reported."""
+    return pod.meta.annotations.get(_REDIRECTION) == "enabled"
 
 
 def workload_uid(settings: Settings, namespace: str, pod: str) -> str:

@@ -1,0 +1,78 @@
+"""Status: what is told back on the objects, and honestly. What nothing can carry out is said to be so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, BindingState, is_waypoint_class, service_binding
+from istiod_lite.facts import AuthorizationPolicy, Gateway, GatewayClass, RouteFact, Service
+from istiod_lite.status.condition import Condition, Moment
+from istiod_lite.status.gateways import CLASS_ACCEPTED, gateway_status
+from istiod_lite.status.policies import policy_status
+from istiod_lite.status.routes import RouteStatuses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istiod_lite.compile.settings import Settings
+    from istiod_lite.object import ObjectKey
+    from istiod_lite.world import World
+
+__all__ = ["document", "statuses"]
+
+Status = dict[str, Any]
+
+_EPOCH: Final = "1970-01-01T00:00:00Z"
+
+
+def statuses(
+    world: World, settings: Settings, *, former: Mapping[ObjectKey, Status] | None = None, now: str = _EPOCH
+) -> dict[ObjectKey, Status]:
+    """The status that every object should have; objects of which nothing is to be said are left out.
+
+    `former` is what was written last: a condition whose status did not change keeps its transition time. Those that
+    did change get `now` (RFC 3339, UTC).
+    """
+    return dict(_statuses(world, settings, former or {}, Moment(now)))
+
+
+def document(key: ObjectKey, status: Status) -> dict[str, Any]:
+    """A status as a manifest of its own: what object it is of, and nothing but the status."""
+    metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
+    version = f"{key.group}/v1" if key.group else "v1"
+    return {"apiVersion": version, "kind": key.kind, "metadata": metadata, "status": status}
+
+
+def _statuses(
+    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment
+) -> Iterator[tuple[ObjectKey, Status]]:
+    for kind in world.all(GatewayClass):
+        if kind.controller == WAYPOINT_CONTROLLER:
+            old = former.get(kind.meta.key, {}).get("conditions")
+            yield kind.meta.key, {"conditions": moment.written([CLASS_ACCEPTED], kind.meta.generation, old)}
+    for gateway in world.all(Gateway):
+        if is_waypoint_class(world, gateway.gateway_class):
+            key = gateway.meta.key
+            yield key, gateway_status(world, gateway, settings, moment, former.get(key, {}))
+    of_route = RouteStatuses(world, settings, moment)
+    for route in world.all(RouteFact):
+        status = of_route.status(route, former.get(route.meta.key, {}))
+        if status is not None:
+            yield route.meta.key, status
+    for policy in world.all(AuthorizationPolicy):
+        key = policy.meta.key
+        yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
+    for service in world.all(Service):
+        condition = _waypoint_bound(world, service, settings)
+        if condition is not None:
+            old = former.get(service.meta.key, {}).get("conditions")
+            yield service.meta.key, {"conditions": moment.written([condition], service.meta.generation, old)}
+
+
+def _waypoint_bound(world: World, service: Service, settings: Settings) -> Condition | None:
+    """Whether a service's waypoint takes its calls; None if it names none."""
+    binding = service_binding(world, service, settings)
+    if binding is None:
+        return None
+    ready = binding.state is BindingState.READY
+    return Condition("istio.io/WaypointBound", holds=ready, reason=binding.state.value, message=binding.message)
