@@ -1,0 +1,229 @@
+"""The head of an HTTP/1.1 message as text (RFC 9112, sections 2 to 5), read strictly.
+
+Two parties who read one text differently are how requests are smuggled. So nothing here is tolerant: a bare LF or CR,
+a folded line, white space around a field name, a length said twice or beside a transfer coding are all refused, from
+callers (400) and from backends (502) alike.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from waypoint.http.events import MAX_FIELDS, Headers
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_VISIBLE: Final = rb"[\x21-\x7e\x80-\xff]"
+_VALUE: Final = rb"(?:" + _VISIBLE + rb"(?:[\t\x20-\x7e\x80-\xff]*" + _VISIBLE + rb")?)?"
+_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")[ \t]*")
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
+_PATH: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_TEXT: Final = re.compile(_VALUE)
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+
+_ONE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+NOT_IN_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})
+
+REASONS: Final = {one.value: one.phrase.encode() for one in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a text is no HTTP/1.1 message, and the status that a caller gets for it."""
+
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A header section: the end-to-end fields, and what those for this hop say."""
+
+    headers: Headers
+    host: bytes | None
+    length: int | None
+    chunked: bool
+    options: frozenset[bytes]
+    """The lower-case tokens of Connection."""
+    upgrade: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """Method, target and version; `authority` is what an absolute-form target names, else None."""
+
+    method: bytes
+    path: bytes
+    authority: bytes | None
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLine:
+    """Version and status."""
+
+    status: int
+    minor: int
+
+
+def split(section: bytes) -> list[bytes] | Fault:
+    """The lines of a header section that ends with an empty line, which is not among them."""
+    text = section.removesuffix(b"\r\n\r\n")
+    lines = text.split(b"\r\n")
+    if b"\n" in text or b"\r" in text:
+        for line in lines:
+            if b"\n" in line or b"\r" in line:
+                return Fault(400, "a line ends without CR LF")
+    if len(lines) > MAX_FIELDS + 1:
+        return Fault(431, f"more than {MAX_FIELDS} header fields")
+    return lines
+
+
+def request_line(line: bytes) -> RequestLine | Fault:
+    """Read the first line of a request (RFC 9112, section 3)."""
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None:
+        return Fault(400, "the request line is malformed")
+    method, target, major, minor = found.groups()
+    if major != b"1":
+        return Fault(505, "an HTTP/1 connection carries HTTP/1.0 and HTTP/1.1 only")
+    if method == b"CONNECT":
+        return Fault(405, "CONNECT is not served inside a tunnel")
+    return _target(method, target, int(minor))
+
+
+def status_line(line: bytes) -> StatusLine | Fault:
+    """Read the first line of a response (RFC 9112, section 4)."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        return Fault(502, "the status line is malformed")
+    return StatusLine(int(found[2]), int(found[1]))
+
+
+def fields(lines: list[bytes]) -> Fields | Fault:
+    """Read the header fields (RFC 9112, section 5) and take off those that are for this hop."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        found = _FIELD.fullmatch(line)
+        if found is None:
+            folded = line[:1] in {b" ", b"\t"}
+            return Fault(400, "a header line is folded" if folded else "a header line is malformed")
+        pairs.append((found[1].lower(), found[2]))
+    hosts = [text for name, text in pairs if name == b"host"]
+    if len(hosts) > 1 or (hosts and not is_authority(hosts[0])):
+        return Fault(400, "the Host header is not one authority")
+    framing = _framing(pairs)
+    if isinstance(framing, Fault):
+        return framing
+    options = frozenset(_tokens(pairs, b"connection"))
+    upgrade = b", ".join(text for name, text in pairs if name == b"upgrade") if b"upgrade" in options else b""
+    return Fields(
+        headers=tuple(pair for pair in pairs if _end_to_end(pair, options)),
+        host=hosts[0] if hosts else None,
+        length=framing[0],
+        chunked=framing[1],
+        options=options,
+        upgrade=upgrade,
+    )
+
+
+def trailers(lines: list[bytes]) -> Headers | Fault:
+    """Read a trailer section; fields that frame or route a message have no place in it (RFC 9110, section 6.5.1)."""
+    read = fields(lines)
+    if isinstance(read, Fault):
+        return read
+    names = {line.partition(b":")[0].lower() for line in lines}
+    if names & NOT_IN_TRAILERS:
+        return Fault(400, "a trailer field belongs into the head")
+    return read.headers
+
+
+def checked(headers: Headers) -> Fault | None:
+    """What forbids printing fields that HTTP/2 carried, where a name or value may hold any byte.
+
+    Printed unchecked they could end a line and begin a request of their own (RFC 9113, sections 8.2.1 and 10.3).
+    """
+    for name, text in headers:
+        if _NAME.fullmatch(name) is None or _TEXT.fullmatch(text) is None:
+            return Fault(400, "a header field has a forbidden character")
+        if name in _ONE_HOP:
+            return Fault(400, f"{name.decode()} has no meaning in HTTP/2")
+    framing = _framing([field for field in headers if field[0] == b"content-length"])
+    return framing if isinstance(framing, Fault) else None
+
+
+def is_method(text: bytes) -> bool:
+    """Whether this can stand as a method."""
+    return re.fullmatch(_TOKEN, text) is not None
+
+
+def is_path(text: bytes, method: bytes) -> bool:
+    """Whether this is a target in origin form, or `*` for OPTIONS."""
+    return _PATH.fullmatch(text) is not None or (text == b"*" and method == b"OPTIONS")
+
+
+def is_authority(text: bytes) -> bool:
+    """Whether a Host value or a URI's authority is host[:port] without user information."""
+    return len(text) <= 512 and _AUTHORITY.fullmatch(text) is not None
+
+
+def print_request(method: bytes, path: bytes, authority: bytes, headers: Headers) -> bytes:
+    """The head of a request, with its empty line."""
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b" % (method, path, authority, print_fields(headers))
+
+
+def print_response(status: int, headers: Headers) -> bytes:
+    """The head of a response, with its empty line."""
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, REASONS.get(status, b""), print_fields(headers))
+
+
+def print_fields(headers: Headers) -> bytes:
+    """Header lines and the empty line after them."""
+    return b"".join([b"%b: %b\r\n" % field for field in headers]) + b"\r\n"
+
+
+def _target(method: bytes, target: bytes, minor: int) -> RequestLine | Fault:
+    if is_path(target, method):
+        return RequestLine(method, target, None, minor)
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or not absolute[1] or not is_authority(absolute[1]):
+        return Fault(400, "the request target is neither a path nor an http URI")
+    path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    if not is_path(path, method):
+        return Fault(400, "the request target has a fragment")
+    return RequestLine(method, path, absolute[1], minor)
+
+
+def _framing(pairs: list[tuple[bytes, bytes]]) -> tuple[int | None, bool] | Fault:
+    lengths = [text for name, text in pairs if name == b"content-length"]
+    codings = [text for name, text in pairs if name == b"transfer-encoding"]
+    if lengths and codings:
+        return Fault(400, "Content-Length beside Transfer-Encoding")
+    if len(lengths) > 1 or (lengths and _LENGTH.fullmatch(lengths[0]) is None):
+        return Fault(400, "Content-Length is not one number")
+    if codings and codings[0].lower() != b"chunked":
+        return Fault(501, "a transfer coding other than chunked")
+    if len(codings) > 1:
+        return Fault(400, "Transfer-Encoding is said twice")
+    return (int(lengths[0]) if lengths else None), bool(codings)
+
+
+def _tokens(pairs: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [
+        token.strip().lower() for field, text in pairs if field == name for token in text.split(b",") if token.strip()
+    ]
+
+
+def _end_to_end(pair: tuple[bytes, bytes], options: frozenset[bytes]) -> bool:
+    name, text = pair
+    if name == b"te":
+        return text.lower() == b"trailers"
+    if name == b"content-length":
+        return True
+    return name != b"host" and name not in _ONE_HOP and name not in options
