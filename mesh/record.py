@@ -139,7 +139,7 @@ def _http_fields(http: HttpOutcome) -> Iterator[tuple[str, str | int]]:
 
 def severe(record: Record) -> bool:
     """Whether the line belongs at level `error`: refusals do, but not those of a caller that merely went away."""
-    return record.refusal is not None and record.refusal.reason is not Reason.DRAINING
+    return record.refusal is not None and record.refusal.reason not in {Reason.DRAINING, Reason.CALLER_GONE}
 
 
 def labels(record: Record) -> dict[str, str]:

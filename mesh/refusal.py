@@ -43,6 +43,11 @@ class Reason(Enum):
     PEER_REFUSED = "peer-refused", 503, "CONNECT"
     OVER_BUDGET = "over-budget", 503, "CONNECT"
     DRAINING = "draining", 503, "CONNECT"
+    NO_ROUTE = "no-route", 404, "NR"
+    BROKEN_ROUTE = "broken-route", 500, "NC"
+    REQUEST_TIMEOUT = "request-timeout", 504, "UT"
+    BACKEND_FAILED = "backend-failed", 503, "UC"
+    CALLER_GONE = "caller-gone", 499, "DC"
 
 
 @dataclass(frozen=True, slots=True)
