@@ -1,0 +1,175 @@
+"""The hot loop: one private epoll inside one trio task moves the bytes of every established connection.
+
+trio owns lifetimes, the relay owns bytes. Accepting, handshakes, policy and dialling are ordinary trio tasks; what is
+established is watched here and handled in plain calls, without a task switch or an allocation per event.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    import socket
+
+    from mesh.net.flow import Flow
+
+IN: Final = select.EPOLLIN
+OUT: Final = select.EPOLLOUT
+KEEP_ALIVE: Final = 10.0
+"""Seconds between two ticks."""
+_TURNS: Final = 64
+"""Turns in a row before the other trio tasks get theirs, however busy the sockets are."""
+_CIPHERTEXT: Final = 256 * 1024
+_PLAINTEXT: Final = 512 * 1024
+
+Handler = Callable[[int], None]
+
+
+class Flushable(Protocol):
+    """Something that collects output during a turn and sends it in one piece at its end."""
+
+    def flush(self) -> None:
+        """Send it."""
+
+
+class Mortal(Protocol):
+    """Something that lives in a relay and must not outlive it."""
+
+    def abort(self) -> None:
+        """End at once."""
+
+
+class Watch:
+    """One descriptor and what it is watched for. Level-triggered; watched for nothing, it is not in the epoll set."""
+
+    __slots__ = ("_fd", "_handler", "_relay", "events")
+
+    def __init__(self, relay: Relay, fd: int, handler: Handler) -> None:
+        self._relay = relay
+        self._fd = fd
+        self._handler = handler
+        self.events = 0
+
+    def want(self, events: int) -> None:
+        """Be called when any of `events` (IN, OUT) is so; an error or hang-up is told along with them."""
+        before, self.events = self.events, events
+        if events == before:
+            return
+        relay = self._relay
+        if not events:
+            relay.epoll.unregister(self._fd)
+            del relay.handlers[self._fd]
+        elif before:
+            relay.epoll.modify(self._fd, events)
+        else:
+            relay.epoll.register(self._fd, events)
+            relay.handlers[self._fd] = self._handler
+
+
+class Relay:
+    """The loop and what is shared by all that live in it. `run` must be running for anything to move."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.handlers: dict[int, Handler] = {}
+        self.ciphertext = memoryview(bytearray(_CIPHERTEXT))
+        """Scratch for one read; nobody keeps anything in it."""
+        self.plaintext = memoryview(bytearray(_PLAINTEXT))
+        """Scratch for one decryption, likewise."""
+        self.residents: set[Mortal] = set()
+        self.on_tick: set[Callable[[], None]] = set()
+        """Called every KEEP_ALIVE seconds."""
+        self._dirty: list[Flushable] = []
+        self._turning = False
+        self._flusher: trio.lowlevel.Task | None = None
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Move bytes until cancelled; whatever still lives here then is aborted."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._watch)
+                nursery.start_soon(self._flush_between_turns)
+                nursery.start_soon(self._tick)
+                task_status.started()
+        finally:
+            self._nursery = None
+            for resident in list(self.residents):
+                resident.abort()
+            self.epoll.close()
+
+    def watch(self, fd: int, handler: Handler) -> Watch:
+        """Make `handler` the one to call for `fd`, once the watch is told what it wants."""
+        return Watch(self, fd, handler)
+
+    def join(self, left: socket.socket, right: socket.socket) -> Flow:
+        """Copy bytes both ways between two connected sockets, which the flow then owns."""
+        from mesh.net.join import Join
+
+        return Join(self, left, right)
+
+    def spawn(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a task that ends with the relay at the latest. RuntimeError when the relay is not running."""
+        if self._nursery is None:
+            raise RuntimeError("the relay is not running")
+        self._nursery.start_soon(task, *arguments)
+
+    def touch(self, output: Flushable) -> None:
+        """Have `output` flushed at the end of this turn; or, between turns, after the tasks that are running now."""
+        self._dirty.append(output)
+        if self._flusher is not None and not self._turning:
+            trio.lowlevel.reschedule(self._flusher)
+            self._flusher = None
+
+    async def _watch(self) -> None:
+        descriptor = self.epoll.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(descriptor)
+            self._turning = True
+            try:
+                for _ in range(_TURNS):
+                    if not self._turn():
+                        break
+            finally:
+                self._turning = False
+
+    def _turn(self) -> bool:
+        events = self.epoll.poll(0)
+        handlers = self.handlers
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler(event)
+        if self._dirty:
+            self._flush()
+        return bool(events)
+
+    def _flush(self) -> None:
+        while self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for output in dirty:
+                output.flush()
+
+    async def _flush_between_turns(self) -> None:
+        def gone(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+            self._flusher = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            if self._dirty:
+                await trio.lowlevel.checkpoint()
+            else:
+                self._flusher = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(gone)
+            self._flush()
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(KEEP_ALIVE)
+            for call in list(self.on_tick):
+                call()

@@ -1,0 +1,274 @@
+"""One HBONE connection: mutual TLS, HTTP/2, and the CONNECT streams on it, at either end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import trio
+
+from mesh.address import IP, Address, plain_ip
+from mesh.hbone.connection import Connection
+from mesh.hbone.frames import ErrorCode, code_name
+from mesh.net.dial import CONNECT_TIMEOUT, dial
+from mesh.net.exchange import Awaited, Rejected, Request, Stream
+from mesh.net.handshake import HANDSHAKE_TIMEOUT, shake
+from mesh.net.wire import Wire
+from mesh.refusal import Reason, Refusal
+
+if TYPE_CHECKING:
+    from mesh.hbone.fields import Answer, Connect, Field
+    from mesh.hbone.stream import StreamState
+    from mesh.hbone.violation import Violation
+    from mesh.identity import Identity
+    from mesh.net.relay import Relay
+    from mesh.net.tls import ClientTls, ServerTls, Session
+
+__all__ = ["DialFailed", "HandshakeFailed", "Rejected", "Request", "Stream", "Tunnel"]
+
+
+class DialFailed(Exception):
+    """No tunnel to the peer; `refusal` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class HandshakeFailed(Exception):
+    """A caller that did not become a tunnel; `refusal` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class Tunnel:
+    """Made by `dial` and `serve` only. Streams on it are independent; the tunnel ends when told, or when it breaks."""
+
+    def __init__(self, relay: Relay, sock: socket.socket, session: Session, peer: Identity, *, client: bool) -> None:
+        self.peer = peer
+        self.local = _address(sock.getsockname())
+        self.remote = _address(sock.getpeername())
+        self.connection = Connection(self, client=client)
+        self.wire = Wire(relay, sock, session, self.connection, self._gone)
+        self.on_idle: Callable[[], None] | None = None
+        """Called when the last stream has ended."""
+        self._on_request: Callable[[Request], None] | None = None
+        self._awaited: dict[int, Awaited] = {}
+        self._ready = trio.Event()
+        self._closed = trio.Event()
+
+    @staticmethod
+    async def dial(
+        relay: Relay,
+        address: Address,
+        tls: ClientTls,
+        accepts: frozenset[Identity],
+        *,
+        timeout: float = CONNECT_TIMEOUT,
+        mark: int | None = None,
+        bind: IP | None = None,
+    ) -> Tunnel:
+        """Connect, prove who we are, and see that the peer is one of `accepts` and lets us in. Raises DialFailed.
+
+        `timeout` seconds are given to the connection, and as many to the handshakes on it.
+        """
+        sock = await dial(address, timeout=timeout, mark=mark, bind=bind)
+        if isinstance(sock, Refusal):
+            raise DialFailed(sock)
+        return await Tunnel.over(relay, sock, tls, accepts, timeout=timeout)
+
+    @staticmethod
+    async def over(
+        relay: Relay,
+        sock: socket.socket,
+        tls: ClientTls,
+        accepts: frozenset[Identity],
+        *,
+        timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> Tunnel:
+        """The same over a socket that is connected already, which the tunnel then owns. Raises DialFailed."""
+        made: Tunnel | Refusal = Refusal(Reason.HANDSHAKE_TIMEOUT, f"no HTTP/2 within {timeout:g} s")
+        try:
+            with trio.move_on_after(timeout):
+                made = await _introduce(relay, sock, tls, accepts, timeout)
+        except BaseException:
+            sock.close()
+            raise
+        if isinstance(made, Refusal):
+            sock.close()
+            raise DialFailed(made)
+        return made
+
+    @staticmethod
+    async def serve(
+        relay: Relay,
+        sock: socket.socket,
+        tls: ServerTls,
+        on_request: Callable[[Request], None],
+        *,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> Tunnel:
+        """Shake hands with a caller; its requests then go to `on_request`, which is called in the relay.
+
+        Raises HandshakeFailed.
+        """
+        try:
+            sock.setblocking(False)
+            session = tls.session()
+            peer = await shake(sock, session, tls.peer, handshake_timeout)
+            made = peer if isinstance(peer, Refusal) else _made(relay, sock, session, peer, client=False)
+        except BaseException:
+            sock.close()
+            raise
+        if isinstance(made, Refusal):
+            sock.close()
+            raise HandshakeFailed(made)
+        made._on_request = on_request
+        made.wire.start()
+        return made
+
+    async def connect(self, authority: str, headers: Iterable[Field] = ()) -> Stream | Rejected:
+        """Client: ask the peer for a connection to `authority`. Cancelling gives the request up.
+
+        Raises ValueError for an authority that is not ASCII. The caller sets the deadline.
+        """
+        if not self.usable:
+            return Rejected(503, detail="the tunnel takes no more streams", unprocessed=True)
+        state = self.connection.open(authority, headers)
+        awaited = self._awaited[state.id] = Awaited(state)
+        state.attach(awaited)
+        try:
+            await awaited.settled.wait()
+        except BaseException:
+            state.reset(ErrorCode.CANCEL)
+            raise
+        finally:
+            del self._awaited[state.id]
+        answer = awaited.answer
+        if answer is None:
+            return self._unanswered(awaited.code or ErrorCode.NO_ERROR)
+        if answer.status >= 300:
+            return Rejected(answer.status, answer.headers)
+        return Stream(self, state, authority, answer.headers)
+
+    def drain(self) -> None:
+        """Take no new streams and close when the last one has ended; the peer is told by GOAWAY."""
+        self.connection.drain()
+        self._close_if_drained()
+
+    def abort(self) -> None:
+        """End the tunnel and all its streams now."""
+        self.connection.abandon(ErrorCode.NO_ERROR, "the tunnel is closed")
+        self.wire.flush()
+        self.wire.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket is closed."""
+        await self._closed.wait()
+
+    @property
+    def streams(self) -> int:
+        """How many are open or asked for."""
+        return len(self.connection.streams)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is closed."""
+        return self.wire.gone
+
+    @property
+    def usable(self) -> bool:
+        """Client: whether `connect` has a chance."""
+        return self.connection.can_open and not self.wire.gone
+
+    # ---- what the connection tells (mesh.hbone.owner.Owner)
+
+    def output_pending(self) -> None:
+        """Send it soon."""
+        self.wire.relay.touch(self.wire)
+
+    def settled(self) -> None:
+        """The peer has let us in."""
+        self._ready.set()
+
+    def requested(self, stream: StreamState, connect: Connect) -> None:
+        """Pass a CONNECT on."""
+        if self._on_request is not None:
+            self._on_request(Request(self, stream, connect))
+
+    def answered(self, stream: StreamState, answer: Answer) -> None:
+        """Wake the one who asked; what follows on the stream is kept until it has a sink again."""
+        awaited = self._awaited.get(stream.id)
+        if awaited is not None:
+            stream.sink = None
+            awaited.answer = answer
+            awaited.settled.set()
+
+    def going_away(self) -> None:
+        """The peer drains: close when the last stream has ended."""
+        self._close_if_drained()
+
+    def emptied(self) -> None:
+        """The last stream has ended."""
+        self._close_if_drained()
+        if self.on_idle is not None:
+            self.on_idle()
+
+    def failed(self, violation: Violation) -> None:
+        """The connection is over; say so if it was for what the peer did."""
+        self._ready.set()
+        if violation.ours:
+            self.wire.close()
+
+    def _close_if_drained(self) -> None:
+        if self.connection.drained:
+            self.wire.close()
+
+    def _gone(self) -> None:
+        self._closed.set()
+
+    def _unanswered(self, code: int) -> Rejected:
+        violation = self.connection.violation
+        if violation is not None:
+            return Rejected(503, detail=f"the tunnel ended before the peer answered: {violation}")
+        unprocessed = code == ErrorCode.REFUSED_STREAM
+        detail = f"the peer reset the stream in place of an answer: {code_name(code)}"
+        return Rejected(503, detail=detail, unprocessed=unprocessed)
+
+
+async def _introduce(
+    relay: Relay, sock: socket.socket, tls: ClientTls, accepts: frozenset[Identity], timeout: float
+) -> Tunnel | Refusal:
+    session = tls.session()
+    peer = await shake(sock, session, lambda session: tls.peer(session, accepts), timeout)
+    if isinstance(peer, Refusal):
+        return peer
+    tunnel = _made(relay, sock, session, peer, client=True)
+    if isinstance(tunnel, Refusal):
+        return tunnel
+    tunnel.wire.start()
+    try:
+        await tunnel._ready.wait()
+    except BaseException:
+        tunnel.abort()
+        raise
+    violation = tunnel.connection.violation
+    if violation is not None:
+        # In TLS 1.3 a server judges our certificate after our side of the handshake is done.
+        return Refusal(Reason.HTTP2_FAILED, f"the peer did not let us in: {violation.detail}")
+    return tunnel
+
+
+def _made(relay: Relay, sock: socket.socket, session: Session, peer: Identity, *, client: bool) -> Tunnel | Refusal:
+    try:
+        return Tunnel(relay, sock, session, peer, client=client)
+    except OSError as fault:
+        return Refusal(Reason.TLS_FAILED, f"the peer has gone: {fault.strerror}")
+
+
+def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    return Address(plain_ip(ip_address(name[0].partition("%")[0])), name[1])
