@@ -61,7 +61,7 @@ class User:
     def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind, as stored."""
         told = json.loads(self.type(f"get {kind} -n {namespace} -o json", shown=False).out)
-        items: list[dict[str, Any]] = told["items"] if "items" in told else [told]
+        items: list[dict[str, Any]] = told.get("items", [told])
         return items
 
     def wait(self, what: str, ready: Callable[[], bool], seconds: float = 20) -> float:

@@ -4,9 +4,10 @@ Every request has a connection of its own, so that each one meets the mesh as it
 count; with --json it is one JSON object:
 
     {"requests": 1000, "answers": {"200": 1000}, "by": {"v1": 903, "v2": 97},
-     "history": [["200", 1000, 0.0, 2.1]], "slowest_ms": 31.2, "median_ms": 2.0}
+     "history": [["200", 1000, 0.0, 2.1]], "median_ms": 2.0, "slowest_ms": 31.2, "last": {"version": "v1"}}
 
-`history` tells the same in order: runs of equal answers with their number, first and last second.
+`history` tells the same in order: runs of equal answers with their number, first and last second. `last` is the
+body of the last answer.
 """
 
 import argparse
@@ -94,6 +95,7 @@ def report(answers: list[Answer], by: str | None) -> dict[str, Any]:
         "history": [[what, len(run), round(run[0].at, 2), round(run[-1].at, 2)] for what, run in runs],
         "median_ms": round(statistics.median(times), 2),
         "slowest_ms": round(max(times), 2),
+        "last": answers[-1].body if answers else {},
     }
 
 

@@ -1,0 +1,48 @@
+"""One label: the same processes, the same requests, and mutual TLS on the wire."""
+
+from demo.scene import Scene
+from demo.steps.plaintext import FRONT, MARKER
+
+HBONE = 15008
+
+
+def label(scene: Scene) -> None:
+    """Put the namespaces into the mesh while requests run."""
+    before = processes(scene)
+    requests = scene.shop.start("http://web/", "--seconds 4 -c 2 --pause 0.01")
+    for namespace in ("shop", "outside"):
+        scene.user.type(f"label namespace {namespace} istio.io/dataplane-mode=ambient")
+    took = scene.user.wait("the pods captured", lambda: scene.captured("shop") and scene.captured("outside"))
+    scene.stage.tell(f"all pods captured {took:.1f} s later")
+    counted = requests.end()
+    scene.stage.check("requests that ran meanwhile were all answered", counted.bad == 0, counted)
+    after = processes(scene)
+    scene.stage.check("no application process was restarted", before == after, f"pids {before}")
+
+
+def processes(scene: Scene) -> dict[str, int]:
+    """The pids that web and the catalogs say they have, by pod."""
+    pids: dict[str, int] = {}
+    for url in ("http://web/version", "http://catalog-v1/version", "http://catalog-v2/version"):
+        answer = scene.shop.ask(url, shown=False).last
+        for said in (answer.get("web", {}), answer.get("catalog", {}), answer):
+            if "pid" in said:
+                pids[said["pod"]] = said["pid"]
+    return pids
+
+
+def is_unreadable(scene: Scene) -> None:
+    """The same request as before, seen from the same place."""
+    with scene.shop.watch("node-1", MARKER) as link:
+        answer = scene.shop.ask(FRONT)
+        scene.shop.ask("http://web/", shown=False)
+    tunnel = link.port(HBONE)
+    scene.stage.check("the same request is answered", answer.bad == 0, answer)
+    scene.stage.check(
+        "its payload is not on the link any more", link.marker == 0, f"{link.seen['packets']} packets read"
+    )
+    scene.stage.check(
+        f"port {HBONE} carries TLS records and nothing else",
+        tunnel.get("tls_records", 0) > 0 and tunnel.get("not_tls", 1) == 0,
+        f"{tunnel.get('tls_records', 0)} records, {tunnel.get('bytes', 0)} bytes",
+    )

@@ -1,0 +1,66 @@
+"""What happens when parts of the mesh go away."""
+
+from demo.processes import of_lab, worker_of
+from demo.scene import Scene
+from demo.shop import Counted
+from demo.steps.plaintext import MARKER
+from demo.steps.requests import CATALOG
+
+GAP = 1.0  # seconds
+WRITE = "http://catalog/"
+STEADILY = "--seconds 10 --pause 0.02 --timeout 2"
+
+
+def waypoint_gone(scene: Scene) -> None:
+    """A waypoint deleted and made again while requests run: refused in between, never sent past it."""
+    with scene.shop.watch("node-1", MARKER) as link:
+        reading = scene.shop.start(f"{CATALOG}?pay={MARKER}", STEADILY)
+        writing = scene.shop.start(WRITE, f"{STEADILY} -X POST")
+        scene.user.type("waypoint delete waypoint -n shop")
+        scene.user.wait("the waypoint gone", lambda: refused(scene), seconds=10)
+        scene.user.type("waypoint create -n shop --wait")
+        reads, writes = reading.end(), writing.end()
+    scene.stage.tell(f"GET:  {story(reads)}")
+    scene.stage.tell(f"POST: {story(writes)}")
+    scene.stage.check("while it is missing, requests are refused", reads.bad > 0, reads)
+    scene.stage.check("no forbidden request ever came through", "201" not in writes.answers, writes)
+    scene.stage.check("nothing crossed the link in clear text", link.marker == 0, f"{link.seen['packets']} packets read")
+    after = scene.shop.ask(CATALOG, "-n 50 -H 'x-user: beta' --by version")
+    scene.stage.check("the new one routes as the old one did", after.bad == 0 and set(after.by) == {"v2"}, after.by)
+
+
+def refused(scene: Scene) -> bool:
+    """Whether a read of the catalog fails now."""
+    return scene.shop.ask(CATALOG, "-n 1 --timeout 2", shown=False).bad > 0
+
+
+def story(counted: Counted) -> str:
+    """What came back, in order."""
+    return ", then ".join(f"{number} x {what} until {last:.1f} s" for what, number, _, last in counted.history)
+
+
+def worker_killed(scene: Scene) -> None:
+    """kill -9 of one pod's worker: nobody else notices, and its next connection is served."""
+    pod = next(pod["metadata"]["name"] for pod in scene.pods() if pod["metadata"]["labels"].get("app") == "web")
+    worker = worker_of(pod, of_lab(scene.user))
+    if worker is None:
+        scene.stage.check(f"{pod} has a worker", held=False)
+        return
+    others = scene.shop.start(CATALOG, "--seconds 4 -c 2 --pause 0.01")
+    own = scene.shop.start("http://web/version", "--seconds 4 --pause 0.01 --timeout 2")
+    scene.user.type(f"lab exec --node node-2 -- kill -9 {worker.pid}")
+    elsewhere, here = others.end(), own.end()
+    scene.stage.check("requests between other pods notice nothing", elsewhere.bad == 0, elsewhere)
+    gap = longest_gap(here)
+    scene.stage.check(f"{pod} is served again within {GAP:.0f} s", gap < GAP, f"{here}; without an answer for {gap:.2f} s")
+    replaced = worker_of(pod, of_lab(scene.user))
+    scene.stage.check(
+        "by a new worker", replaced is not None and replaced.pid != worker.pid, f"pid {worker.pid} -> {replaced and replaced.pid}"
+    )
+
+
+def longest_gap(counted: Counted) -> float:
+    """The longest time between a good answer and the next one, in seconds."""
+    good = [(first, last) for what, _, first, last in counted.history if what == "200"]
+    ends = [last for _, last in good[:-1]]
+    return max((first - end for end, (first, _) in zip(ends, good[1:], strict=True)), default=0.0) if good else float("inf")
