@@ -61,7 +61,7 @@ def _kubernetes_scalars() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
             if not tag.endswith(":timestamp") and not (tag.endswith(":float") and first in "0123456789")
         ]
         if first in "0123456789":
-            kept[first].append(("tag:yaml.org,2002:float", re.compile(r"[0-9][0-9_]*(\.[0-9_]*)([eE][-+][0-9]+)?$")))
+            kept[first].append(("tag:yaml.org,2002:float", re.compile(r"[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?$")))
     return kept
 
 

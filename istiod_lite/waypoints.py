@@ -119,7 +119,6 @@ def _deployment(gateway: Gateway, around: Surroundings) -> Manifest:
     name = gateway.meta.name
     pod_labels = dict(gateway.labels) | _labels(gateway) | {
         "istio.io/dataplane-mode": "none",
-        "networking.istio.io/tunnel": "http",
         "sidecar.istio.io/inject": "false",
         "service.istio.io/canonical-name": name,
         "service.istio.io/canonical-revision": "latest",
