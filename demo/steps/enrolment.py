@@ -9,7 +9,7 @@ HBONE = 15008
 def label(scene: Scene) -> None:
     """Put the namespaces into the mesh while requests run."""
     before = processes(scene)
-    requests = scene.shop.start("http://web/", "--seconds 4 -c 2 --pause 0.01")
+    requests = scene.shop.start("http://web/", "--until-eof -c 2 --pause 0.01")
     for namespace in ("shop", "outside"):
         scene.user.type(f"label namespace {namespace} istio.io/dataplane-mode=ambient")
     took = scene.user.wait("the pods captured", lambda: scene.captured("shop") and scene.captured("outside"))

@@ -14,14 +14,21 @@ def table(scene: Scene) -> None:
     for process in of_lab(scene.user):
         kinds[kind_of(process)].append(process)
     rows = [
-        [kind, str(len(them)), mebibytes(sum(one.private for one in them) / len(them)), mebibytes(sum(one.private for one in them))]
+        [
+            kind,
+            str(len(them)),
+            mebibytes(sum(one.private for one in them) / len(them)),
+            mebibytes(sum(one.private for one in them)),
+        ]
         for kind, them in sorted(kinds.items())
     ]
     scene.stage.table("private memory", ["process", "number", "each, MiB", "all, MiB"], rows)
     workers = kinds.get("ztunnel worker", [])
     most = max((worker.private for worker in workers), default=0)
     scene.stage.check(
-        f"no worker holds more than {mebibytes(MOST)} MiB", 0 < most <= MOST, f"{len(workers)} workers, at most {mebibytes(most)} MiB"
+        f"no worker holds more than {mebibytes(MOST)} MiB",
+        0 < most <= MOST,
+        f"{len(workers)} workers, at most {mebibytes(most)} MiB",
     )
 
 

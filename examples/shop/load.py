@@ -14,12 +14,13 @@ import argparse
 import http.client
 import json
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 
@@ -44,6 +45,7 @@ class Load:
     requests: int | None
     seconds: float | None
     pause: float
+    over: threading.Event = field(default_factory=threading.Event)
     started: float = field(default_factory=time.monotonic)
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Load:
     def more(self) -> bool:
         """Whether there is another request to send; counts it."""
         with self.lock:
-            if self.requests is not None and self.sent >= self.requests:
+            if self.over.is_set() or (self.requests is not None and self.sent >= self.requests):
                 return False
             if self.seconds is not None and time.monotonic() - self.started > self.seconds:
                 return False
@@ -64,6 +66,12 @@ class Load:
         while self.more():
             self.answers.append(self.send())
             time.sleep(self.pause)
+
+    def heed(self, stream: BinaryIO) -> None:
+        """Stop when a stream ends."""
+        while stream.read(4096):
+            pass
+        self.over.set()
 
     def send(self) -> Answer:
         """One request on a new connection."""
@@ -103,8 +111,9 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
-    parser.add_argument("-n", "--requests", type=int, help="how many (default 100, or no limit with --seconds)")
+    parser.add_argument("-n", "--requests", type=int, help="how many (default 100, if nothing else ends it)")
     parser.add_argument("--seconds", type=float, help="for how long")
+    parser.add_argument("--until-eof", action="store_true", help="until standard input ends")
     parser.add_argument("-c", "--concurrency", type=int, default=1)
     parser.add_argument("-X", "--method", default="GET")
     parser.add_argument("-H", "--header", action="append", default=[], metavar="NAME: VALUE")
@@ -118,9 +127,13 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Send, wait, tell."""
     told = arguments()
-    requests = told.requests if told.requests or told.seconds else 100
+    bounded = told.requests or told.seconds or told.until_eof
     headers = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in told.header)}
-    load = Load(told.url, told.method, headers, told.timeout, requests, told.seconds, told.pause)
+    load = Load(
+        told.url, told.method, headers, told.timeout, told.requests if bounded else 100, told.seconds, told.pause
+    )
+    if told.until_eof:
+        threading.Thread(target=load.heed, args=(sys.stdin.buffer,), daemon=True).start()
     senders = [threading.Thread(target=load.run) for _ in range(told.concurrency)]
     for sender in senders:
         sender.start()
