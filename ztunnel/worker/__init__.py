@@ -1,0 +1,28 @@
+"""One pod's own proxy, in the pod's network namespace: a process with one certificate, whose key never leaves it.
+
+start        what it is born with.
+service      its life, from the certificate to the last drained connection.
+outbound     15001: what the pod calls; inbound: 15008 and 15006, who calls the pod.
+accept       connections off a listener, within a budget.
+lookup       questions to the supervisor and patience for them; knowledge: what the answers add up to.
+link         the connection to the supervisor.
+certificate  the key, its certificate and their renewal.
+live         admitted connections, judged again when policies change.
+witness      one connection from beginning to end, told to the supervisor.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import trio
+
+from ztunnel.worker.service import Service
+from ztunnel.worker.start import Start
+
+
+def run(start: Start) -> NoReturn:
+    """Serve the pod until SIGTERM, drain, and exit with status 0."""
+    trio.run(Service(start).run)
+    sys.exit(0)

@@ -1,0 +1,201 @@
+"""15008 and 15006: who calls the pod, by HBONE or without a tunnel. Each is admitted, or refused with the reason."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+import trio
+
+from mesh.address import Address
+from mesh.hbone.headers import BAGGAGE, TRACEPARENT, Traceparent
+from mesh.net.dial import dial
+from mesh.net.flow import Flow, close_with_reset
+from mesh.net.relay import Relay
+from mesh.net.tls import ServerTls
+from mesh.net.tunnel import HandshakeFailed, Request, Tunnel
+from mesh.refusal import Reason, Refusal
+from ztunnel.admit import Admission, Arrival, admit, judge
+from ztunnel.worker.baggage import baggage
+from ztunnel.worker.budget import Budget
+from ztunnel.worker.live import Live
+from ztunnel.worker.lookup import Lookup, View
+from ztunnel.worker.sockets import PACKET_MARK, local_address, original_destination, remote_address
+from ztunnel.worker.witness import Tell, Witness
+
+_log = logging.getLogger("worker")
+
+
+class Inbound:
+    """Serves the callers of one pod. Requests are handled in tasks of `connections`."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        lookup: Lookup,
+        live: Live,
+        tell: Tell,
+        connections: trio.Nursery,
+        *,
+        tls: Callable[[], ServerTls | Refusal],
+        streams: Budget,
+        handshakes: Budget,
+        timeout: float,
+    ) -> None:
+        self._relay = relay
+        self._lookup = lookup
+        self._live = live
+        self._tell = tell
+        self._connections = connections
+        self._tls = tls
+        self._streams = streams
+        self._handshakes = handshakes
+        self._timeout = timeout
+        self._tunnels: set[Tunnel] = set()
+
+    async def serve(self, sock: socket.socket) -> None:
+        """One caller on 15008: shake hands, then serve its requests until it ends."""
+        try:
+            near, far = local_address(sock), remote_address(sock)
+        except OSError:
+            sock.close()  # it has gone already
+            return
+        witness = Witness(self._tell, outbound=False)
+        witness.learn(source=far, destination=near)
+        tunnel = await self._shaken(sock)
+        if isinstance(tunnel, Refusal):
+            witness.refused(tunnel)
+            return
+        self._tunnels.add(tunnel)
+        try:
+            await tunnel.wait_closed()
+        finally:
+            self._tunnels.discard(tunnel)
+            tunnel.abort()
+        violation = tunnel.connection.violation
+        if violation is not None and violation.ours and violation.code:
+            witness.learn(peer=tunnel.peer, mutual_tls=True)
+            witness.refused(Refusal(Reason.HTTP2_FAILED, f"the peer's HTTP/2 was at fault: {violation}"))
+
+    async def serve_plaintext(self, sock: socket.socket) -> None:
+        """One caller on 15006, who has proved nothing. A refusal resets it."""
+        witness = Witness(self._tell, outbound=False)
+        try:
+            far, destination = remote_address(sock), original_destination(sock)
+        except OSError:
+            sock.close()
+            return
+        witness.learn(source=far, destination=destination)
+        application = await self._reach(Arrival(None, far.ip, destination), witness)
+        if isinstance(application, Refusal):
+            witness.refused(application)
+            close_with_reset(sock)
+            return
+        admission, near, _ = application
+        await self._carry(self._relay.join(near, sock), admission, witness)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Tell of a connection that is not served."""
+        Witness(self._tell, outbound=False).refused(refusal)
+
+    def drain(self) -> None:
+        """Take no new requests; every tunnel ends with its last stream."""
+        for tunnel in tuple(self._tunnels):
+            tunnel.drain()
+
+    async def _shaken(self, sock: socket.socket) -> Tunnel | Refusal:
+        tls = self._tls()
+        if isinstance(tls, Refusal):
+            close_with_reset(sock)
+            return tls
+        refusal = self._handshakes.take()
+        if refusal is not None:
+            close_with_reset(sock)
+            return refusal
+        try:
+            return await Tunnel.serve(self._relay, sock, tls, self._requested)
+        except HandshakeFailed as fault:
+            return fault.refusal
+        finally:
+            self._handshakes.give()
+
+    def _requested(self, request: Request) -> None:
+        """Called in the relay."""
+        refusal = self._streams.take()
+        if refusal is None:
+            self._connections.start_soon(self._boundary, request)
+            return
+        request.refuse(refusal.reason.status)
+        witness = Witness(self._tell, outbound=False)
+        witness.learn(source=request.tunnel.remote, destination=request.tunnel.local, peer=request.peer)
+        witness.refused(refusal)
+
+    async def _boundary(self, request: Request) -> None:
+        try:
+            await self._serve_request(request)
+        except Exception:  # noqa: BLE001 - the boundary: whatever it was, the others go on
+            _log.exception("a request ended by a fault of this proxy")
+            request.refuse(500)
+        finally:
+            self._streams.give()
+
+    async def _serve_request(self, request: Request) -> None:
+        tunnel = request.tunnel
+        trace = Traceparent.parse(request.headers.get(TRACEPARENT, b""))
+        witness = Witness(self._tell, outbound=False)
+        witness.learn(
+            source=tunnel.remote,
+            destination=tunnel.local,
+            peer=tunnel.peer,
+            mutual_tls=True,
+            trace=trace.trace if trace is not None else "",
+        )
+        arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority)
+        application = await self._reach(arrival, witness)
+        if isinstance(application, Refusal):
+            request.refuse(application.reason.status)
+            witness.refused(application)
+            return
+        admission, near, view = application
+        stream = request.accept(((BAGGAGE, baggage(view.own)),))
+        await self._carry(stream.splice(near), admission, witness)
+
+    async def _reach(self, arrival: Arrival, witness: Witness) -> tuple[Admission, socket.socket, View] | Refusal:
+        """Admit the caller and connect to the application in its name."""
+        view = await self._lookup.ourselves()
+        if isinstance(view, Refusal):
+            return view
+        admission = admit(view.snapshot, view.own, arrival)
+        if isinstance(admission, Refusal):
+            return admission
+        witness.learn(
+            destination=admission.upstream,
+            service=admission.service.key if admission.service is not None else "",
+            policy=admission.verdict.policy or "",
+        )
+        near = await self._dial(arrival, admission.upstream)
+        if isinstance(near, Refusal):
+            return near
+        # Policies may have changed meanwhile, and the connection is not yet on the register of those that live.
+        latest = self._lookup.view() or view
+        verdict = judge(latest.snapshot, latest.own, admission.call)
+        if isinstance(verdict, Refusal):
+            near.close()
+            return verdict
+        return admission, near, latest
+
+    async def _dial(self, arrival: Arrival, upstream: Address) -> socket.socket | Refusal:
+        """The application sees its caller's own address; not so where that is the pod itself."""
+        foreign = arrival.source != upstream.ip
+        return await dial(
+            upstream,
+            timeout=self._timeout,
+            mark=PACKET_MARK,
+            bind=arrival.source if foreign else None,
+            transparent=foreign,
+        )
+
+    async def _carry(self, flow: Flow, admission: Admission, witness: Witness) -> None:
+        with self._live.admitted(admission.call, flow.abort) as entry:
+            await witness.follow(flow, lambda: entry.refusal)

@@ -1,0 +1,52 @@
+"""The connections that live by leave of the policies, and may lose it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mesh.policy import Call, Policy
+from mesh.refusal import Refusal
+from ztunnel.admit import judge
+from ztunnel.worker.lookup import View
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One admitted connection."""
+
+    call: Call
+    abort: Callable[[], None]
+    refusal: Refusal | None = None
+    """Why it was ended, if policies ended it."""
+
+
+class Live:
+    """Every admitted connection that has not ended."""
+
+    def __init__(self) -> None:
+        self._entries: set[Entry] = set()
+        self._policies: tuple[Policy, ...] = ()
+
+    @contextmanager
+    def admitted(self, call: Call, abort: Callable[[], None]) -> Iterator[Entry]:
+        """Keep the connection on the register while the block runs."""
+        entry = Entry(call, abort)
+        self._entries.add(entry)
+        try:
+            yield entry
+        finally:
+            self._entries.discard(entry)
+
+    def check(self, view: View) -> None:
+        """If other policies are in force than before, judge all again and end those that are denied now."""
+        policies = view.snapshot.policies_for(view.own)
+        if policies == self._policies:
+            return
+        self._policies = policies
+        for entry in tuple(self._entries):
+            verdict = judge(view.snapshot, view.own, entry.call)
+            if isinstance(verdict, Refusal):
+                entry.refusal = Refusal(verdict.reason, f"policies changed while it lived: {verdict.detail}")
+                entry.abort()

@@ -1,0 +1,132 @@
+"""A worker's life: it gets its certificate, serves its pod, and drains when told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+import trio
+
+from mesh.net.pool import Pool
+from mesh.net.relay import Relay
+from mesh.net.tls import ClientTls
+from mesh.refusal import Refusal
+from ztunnel.channel.message import FromSupervisor, Update
+from ztunnel.worker.accept import Refuse, Serve, accept
+from ztunnel.worker.budget import Budget
+from ztunnel.worker.certificate import Certificate, Petitioner
+from ztunnel.worker.inbound import Inbound
+from ztunnel.worker.link import Link
+from ztunnel.worker.live import Live
+from ztunnel.worker.lookup import Lookup
+from ztunnel.worker.outbound import Outbound
+from ztunnel.worker.sockets import PACKET_MARK
+from ztunnel.worker.start import Start
+
+_LAST_WORDS_SECONDS: Final = 1.0
+"""How long the end waits for the last reports to be taken."""
+
+
+class Service:
+    """One worker and all its parts."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._relay = Relay()
+        self._live = Live()
+        self._certificate = Certificate()
+        self._link = Link(partial(trio.open_unix_socket, start.supervisor), self._receive)
+        self._lookup = Lookup(self._link.send)
+        self._link.greeting = self._lookup.greeting
+        self._lookup.changed = self._live.check
+        self._petitioner = Petitioner(self._link.send)
+        self._link.begun = self._petitioner.stir
+
+    async def run(self) -> None:
+        """Serve until SIGTERM; then drain, and return."""
+        identity = self._start.pod.identity(self._start.settings.trust_domain)
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._relay.run)
+                nursery.start_soon(self._link.run)
+                nursery.start_soon(self._certificate.keep, self._petitioner, identity)
+                accepting = trio.CancelScope()
+                nursery.start_soon(_cancel_when_told, signals, accepting)
+                await self._serve(accepting)
+                with trio.move_on_after(_LAST_WORDS_SECONDS):
+                    await self._link.flushed()
+                nursery.cancel_scope.cancel()
+
+    async def _serve(self, accepting: trio.CancelScope) -> None:
+        async with trio.open_nursery() as connections:
+            with accepting:
+                await self._certificate.present.wait()
+                tls = self._certificate.client()
+                if isinstance(tls, Refusal):
+                    return
+                pool = Pool(self._relay, tls, mark=PACKET_MARK, timeout=self._start.settings.connect_timeout)
+                await self._accept(pool, connections, accepting)
+
+    async def _accept(self, pool: Pool, connections: trio.Nursery, accepting: trio.CancelScope) -> None:
+        self._certificate.renewed = pool.renew
+        inbound, outbound = self._inbound(connections), self._outbound(pool)
+        try:
+            await self._take_all(inbound, outbound, connections)
+        finally:
+            if accepting.cancel_called:
+                inbound.drain()
+                pool.drain()
+                connections.cancel_scope.deadline = trio.current_time() + self._start.settings.drain_seconds
+
+    async def _take_all(self, inbound: Inbound, outbound: Outbound, connections: trio.Nursery) -> None:
+        start = self._start
+        budget = Budget("connections", start.settings.connections)
+        ways: tuple[tuple[socket.socket, Serve, Refuse], ...] = (
+            (start.outbound, outbound.serve, outbound.refuse),
+            (start.inbound_plaintext, inbound.serve_plaintext, inbound.refuse),
+            (start.inbound, inbound.serve, inbound.refuse),
+        )
+        async with trio.open_nursery() as nursery:
+            for listener, serve, refuse in ways:
+                nursery.start_soon(accept, listener, budget, serve, refuse, connections)
+            os.write(start.ready, b"R")
+            os.close(start.ready)
+
+    def _inbound(self, connections: trio.Nursery) -> Inbound:
+        settings = self._start.settings
+        return Inbound(
+            self._relay,
+            self._lookup,
+            self._live,
+            self._link.report,
+            connections,
+            tls=self._certificate.server,
+            streams=Budget("streams", settings.connections),
+            handshakes=Budget("handshakes", settings.handshakes),
+            timeout=settings.connect_timeout,
+        )
+
+    def _outbound(self, pool: Pool) -> Outbound:
+        return Outbound(
+            self._relay,
+            pool,
+            self._lookup,
+            self._link.report,
+            certified=lambda: None if isinstance(tls := self._certificate.client(), ClientTls) else tls,
+            timeout=self._start.settings.connect_timeout,
+        )
+
+    def _receive(self, message: FromSupervisor) -> None:
+        if isinstance(message, Update):
+            self._lookup.take(message)
+        else:
+            self._petitioner.take(message)
+
+
+async def _cancel_when_told(signals: AsyncIterator[int], accepting: trio.CancelScope) -> None:
+    async for _ in signals:
+        accepting.cancel()

@@ -1,0 +1,62 @@
+"""Follows one connection from its first moment to its end, and tells of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import trio
+
+from mesh.net.flow import Flow
+from mesh.record import Event
+from mesh.refusal import Reason, Refusal
+from ztunnel.channel.sighting import Sighting
+
+Tell = Callable[[Sighting], None]
+
+
+_DRAINED: Final = Refusal(Reason.DRAINING, "it outlived the time that this worker had to drain")
+
+
+def _no_refusal() -> None:
+    return
+
+
+class Witness:
+    """What is known of one connection so far. It tells of the end exactly once."""
+
+    __slots__ = ("_began", "_tell", "_told", "sighting")
+
+    def __init__(self, tell: Tell, *, outbound: bool) -> None:
+        self._tell = tell
+        self._began = trio.current_time()
+        self._told = False
+        self.sighting = Sighting(Event.OPENED, outbound)
+
+    def learn(self, **known: Any) -> None:
+        """More is known of the connection: fields of the sighting."""
+        self.sighting = replace(self.sighting, **known)
+
+    def refused(self, refusal: Refusal) -> None:
+        """It ended before bytes could flow."""
+        self._end(refusal=refusal)
+
+    async def follow(self, flow: Flow, ended_for: Callable[[], Refusal | None] = _no_refusal) -> None:
+        """Bytes flow now: stay with it to its end. `ended_for` says whether we ended it; cancellation ends it."""
+        self._tell(self.sighting)
+        refusal: Refusal | None = _DRAINED
+        try:
+            await flow.wait()
+            refusal = ended_for()
+        finally:
+            flow.abort()
+            answered = flow.first_byte if self.sighting.outbound else None
+            first_byte = answered - self._began if answered is not None else None
+            self._end(sent=flow.sent, received=flow.received, first_byte_seconds=first_byte, refusal=refusal)
+
+    def _end(self, **known: Any) -> None:
+        if not self._told:
+            self._told = True
+            elapsed = trio.current_time() - self._began
+            self._tell(replace(self.sighting, event=Event.CLOSED, seconds=elapsed, **known))
