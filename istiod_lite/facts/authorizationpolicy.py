@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.facts.field import ANY_TEXT, DNS_LABEL, GROUP, KIND, NAME
+from istiod_lite.facts.field import DNS_LABEL, GROUP, KIND, NAME, SOME_TEXT
 from istiod_lite.facts.metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _read_attribute(at: Field, name: str, *, negative: bool = False) -> Attribut
 
 def _read_value(at: Field, name: str) -> str:
     """One value; "" after a fault."""
-    value = at.text(shape=ANY_TEXT)
+    value = at.text(shape=SOME_TEXT)
     if not at.required() or not value:
         return ""
     if name in _IPS and not _is_network(value):

@@ -34,7 +34,8 @@ class Shape:
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS = rf"{_LABEL}(\.{_LABEL})*"
 
-ANY_TEXT: Final = Shape(re.compile(r".+", re.DOTALL), 4096, "any text")
+ANY_TEXT: Final = Shape(re.compile(r".*", re.DOTALL), 1 << 18, "any text")
+SOME_TEXT: Final = Shape(re.compile(r".+", re.DOTALL), 4096, "a text that is not empty")
 NAME: Final = Shape(re.compile(r".+"), 253, "a name")
 DNS_LABEL: Final = Shape(re.compile(_LABEL), 63, "lower-case letters, digits and '-'")
 DNS_NAME: Final = Shape(re.compile(_DNS), 253, "a DNS name in lower case")
@@ -112,8 +113,8 @@ class Field:
         return self.given
 
     def text(self, default: str = "", shape: Shape = ANY_TEXT) -> str:
-        """A text of some shape."""
-        if not self.given:
+        """A text of some shape. Where any text will do, an empty one counts as absent, as it does in Go."""
+        if not self.given or (self.value == "" and shape is ANY_TEXT):
             return default
         if not isinstance(self.value, str):
             self.fault(f"a text belongs here, this is {kind_of(self.value)}", "put it in quotes")
@@ -192,7 +193,7 @@ class Field:
         self.knows(*(self.value if isinstance(self.value, dict) else ()))
         if not isinstance(self.value, dict):
             return MappingProxyType({})
-        return MappingProxyType({str(key): self[str(key)].text(shape=_LABEL_VALUE) for key in self.value})
+        return MappingProxyType({str(key): self[str(key)].text() for key in self.value})
 
     def differ(self, entries: Iterable[Field], key: Callable[[Field], Any], what: str) -> None:
         """Check that no two entries have the same key."""
@@ -201,6 +202,3 @@ class Field:
             if (found := key(one)) in seen:
                 one.fault(f"the same {what} is given twice: {found!r}", "keep one of them")
             seen.add(found)
-
-
-_LABEL_VALUE = Shape(re.compile(r".*", re.DOTALL), 1 << 18, "any text")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.facts.field import DNS_LABEL, DNS_NAME
+from istiod_lite.facts.field import DNS_LABEL
 from istiod_lite.facts.metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_pod(obj: Object, root: Field) -> Pod:
     conditions = {one["type"].text(): one["status"].text() for one in status["conditions"].each()}
     return Pod(
         meta=meta,
-        service_account=spec["serviceAccountName"].text(spec["serviceAccount"].text("default"), DNS_NAME),
+        service_account=spec["serviceAccountName"].text(spec["serviceAccount"].text("default")),
         node=spec["nodeName"].text(),
         host_network=spec["hostNetwork"].boolean(),
         ips=_ips(status),

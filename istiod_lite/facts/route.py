@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import re2
 
-from istiod_lite.facts.field import ANY_TEXT, DNS_LABEL, DNS_NAME, GROUP, HEADER_NAME, KIND, NAME
+from istiod_lite.facts.field import DNS_LABEL, DNS_NAME, GROUP, HEADER_NAME, KIND, NAME, SOME_TEXT
 from istiod_lite.facts.metadata import Metadata
 from mesh.route import Filter, HeaderModifier, RouteKind, RouteMatch, ValueMatch
 
@@ -139,7 +139,7 @@ def read_values(at: Field, longest: int, *, header: bool) -> tuple[ValueMatch, .
     for one in entries:
         one.knows("name", "type", "value")
         one["name"].required()
-        name, value = one["name"].text(shape=HEADER_NAME), one["value"].text()
+        name, value = one["name"].text(shape=HEADER_NAME), one["value"].text(shape=SOME_TEXT)
         if one["value"].required() and len(value) > longest:
             one["value"].fault(f"{len(value)} characters are too many", f"at most {longest}")
         regex = one["type"].choice(("Exact", "RegularExpression"), "Exact") == "RegularExpression"
@@ -182,7 +182,7 @@ def _read_headers(at: Field) -> tuple[tuple[str, str], ...]:
         one.knows("name", "value")
         one["name"].required()
         one["value"].required()
-        value = one["value"].text(shape=ANY_TEXT)
+        value = one["value"].text(shape=SOME_TEXT)
         if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
             one["value"].fault("a header value has no control characters", "take out line breaks")
         pairs.append((one["name"].text(shape=HEADER_NAME).lower(), value))

@@ -119,6 +119,12 @@ def test_a_grpc_method_is_a_path(method: str, path: PathMatch):
     assert route.rules[0].matches[0].path == path
 
 
+PREFIXED = "filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /a}}}]"
+EXACT = "matches: [{path: {type: Exact, value: /b}}]"
+MIRROR = "requestMirror: {backendRef: {name: a, port: 1}, percent: 1, fraction: {numerator: 2}}"
+REWRITE, REDIRECT = "{type: URLRewrite, urlRewrite: {}}", "{type: RequestRedirect, requestRedirect: {}}"
+
+
 @pytest.mark.parametrize(
     ("text", "field", "message"),
     [
@@ -127,21 +133,28 @@ def test_a_grpc_method_is_a_path(method: str, path: PathMatch):
         ("matches: [{path: {value: /a//b}}]", "matches[0].path.value", "a path may not contain '//'"),
         ("matches: [{path: {value: /a%2fb}}]", "matches[0].path.value", "a path may not contain '%2f'"),
         ("matches: [{path: {type: prefix}}]", "matches[0].path.type", "'prefix' is not a value"),
-        ("matches: [{path: {type: RegularExpression, value: '('}}]", "matches[0].path.value", "not a regular expression"),
-        ("matches: [{headers: [{name: a, value: yes}]}]", "matches[0].headers[0].value", "this is the boolean true (put it in quotes)"),
+        ("matches: [{path: {type: RegularExpression, value: '('}}]", "matches[0].path.value", "not a regular"),
+        ("matches: [{headers: [{name: a, value: yes}]}]", "matches[0].headers[0].value", "this is the boolean true"),
         ("timeouts: {request: 10}", "timeouts.request", "10 is not a duration"),
         ("timeouts: {request: 1s, backendRequest: 2s}", "timeouts.backendRequest", "longer than the whole request"),
         ("backendRefs: [{name: a, port: 80, weight: -1}]", "backendRefs[0].weight", "-1 is out of range"),
         ("backendRefs: {name: a, port: 80}", "backendRefs", "a list belongs here, this is a mapping"),
-        ("filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /a}}}]\n    matches: [{path: {type: Exact, value: /b}}]",
-         "filters[0].urlRewrite.path", "no single path prefix"),
-        ("filters: [{type: URLRewrite, urlRewrite: {}}, {type: RequestRedirect, requestRedirect: {}}]", "filters", "not both"),
-        ("filters: [{type: RequestRedirect, requestRedirect: {statusCode: 304}}]", "filters[0].requestRedirect.statusCode", "304 is not a redirect"),
-        ("filters: [{type: CORS, cors: {allowMethods: [GET, '*']}}]", "filters[0].cors.allowMethods", "'*' says all already"),
-        ("filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}, percent: 1, fraction: {numerator: 2}}}]",
-         "filters[0].requestMirror.percent", "there is a fraction already"),
+        (f"{PREFIXED}\n    {EXACT}", "filters[0].urlRewrite.path", "no single path prefix"),
+        (f"filters: [{REWRITE}, {REDIRECT}]", "filters", "not both"),
+        (f"filters: [{REDIRECT}]\n    backendRefs: [{{name: a, port: 80}}]", "backendRefs", "has no backends"),
+        (
+            "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 304}}]",
+            "filters[0].requestRedirect.statusCode",
+            "304 is not a redirect",
+        ),
+        (
+            "filters: [{type: CORS, cors: {allowMethods: [GET, '*']}}]",
+            "filters[0].cors.allowMethods",
+            "'*' says all already",
+        ),
+        (f"filters: [{{type: RequestMirror, {MIRROR}}}]", "filters[0].requestMirror.percent", "a fraction already"),
     ],
-)  # fmt: skip
+)
 def test_faults_of_a_rule(problems_of, text: str, field: str, message: str):
     problems = problems_of(f"{ROUTE}  - {text}")
     assert f"spec.rules[0].{field}" in {one.field for one in problems}

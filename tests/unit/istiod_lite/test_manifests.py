@@ -42,7 +42,8 @@ def test_lists_are_taken_apart(text: str):
 
 
 def test_json_files_and_several_values_in_one():
-    text = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}\n\n{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b"}}'
+    pod = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "NAME"}}'
+    text = pod.replace("NAME", "a") + "\n\n" + pod.replace("NAME", "b")
     objects, problems = load(text, "a.json")
     assert problems == []
     assert [(one.name, one.line) for one in objects] == [("a", 1), ("b", 3)]
@@ -99,7 +100,8 @@ def test_the_same_object_twice_is_a_fault_of_the_second():
     objects, problems = manifests.load({"a.yaml": SERVICE, "b.yaml": "\n" + SERVICE})
     assert [one.source for one in objects] == ["a.yaml"]
     assert str(problems[0]) == (
-        "b.yaml:2: Service shop/cart: metadata.name: the same object is already defined in a.yaml:1 (keep one of the two)"
+        "b.yaml:2: Service shop/cart: metadata.name: "
+        "the same object is already defined in a.yaml:1 (keep one of the two)"
     )
 
 
