@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mesh.hbone import fields, frames
-from mesh.hbone.fields import Field
 from mesh.hbone.frames import ErrorCode
+from mesh.hbone.literals import Field
 from mesh.hbone.violation import Violation, broken
 
 

@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from mesh.hbone import fields, frames
+from mesh.hbone import frames
 from mesh.hbone.block import BlockReader
 from mesh.hbone.frames import ErrorCode, Setting
 from mesh.hbone.limits import CLIENT, SERVER, Limits
+from mesh.hbone.literals import TABLE_SIZE_ZERO
 from mesh.hbone.outbox import Outbox
 from mesh.hbone.owner import Owner
 from mesh.hbone.stream import StreamState
@@ -286,7 +287,7 @@ class Conversation:
         if not self._table_shrunk:
             return b""
         self._table_shrunk = False
-        return fields.TABLE_SIZE_ZERO
+        return TABLE_SIZE_ZERO
 
     def _chore(self, code: int, what: str) -> None:
         self._chores -= 1

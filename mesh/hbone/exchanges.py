@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from mesh.hbone import fields, frames
 from mesh.hbone.conversation import Conversation
-from mesh.hbone.fields import Connect, Field, Malformed
+from mesh.hbone.fields import Connect, Malformed
 from mesh.hbone.frames import ErrorCode
 from mesh.hbone.limits import Limits
+from mesh.hbone.literals import Field
 from mesh.hbone.owner import Owner
 from mesh.hbone.stream import StreamState
 from mesh.hbone.violation import Violation, broken

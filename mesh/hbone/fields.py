@@ -1,7 +1,6 @@
 """Header fields of a CONNECT and of its answer: to and from HPACK blocks (RFC 7541), checked by RFC 9113, section 8.
 
-We write literals that are never indexed, without Huffman coding: stateless, quick, and every decoder must read them.
-What a peer sends may use all of HPACK, so reading is the hpack library's.
+What we write is literals alone; what a peer sends may use all of HPACK, and then reading is the hpack library's.
 """
 
 from __future__ import annotations
@@ -14,18 +13,12 @@ from typing import Final
 from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 
-Field = tuple[bytes, bytes]
+from mesh.hbone import literals
+from mesh.hbone.literals import Field
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE: Final = re.compile(rb"(?![ \t])[^\x00-\x08\x0a-\x1f\x7f]*(?<![ \t])")
 _OF_ONE_HOP: Final = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-_METHOD_CONNECT: Final = b"\x02\x07CONNECT"
-_AUTHORITY: Final = b"\x01"
-_STATUS: Final = b"\x08"
-_STATUS_200: Final = b"\x88"
-_NEW_NAME: Final = b"\x00"
-TABLE_SIZE_ZERO: Final = b"\x20"
-"""Dynamic table size update to 0; opens the block that follows a peer's smaller table (RFC 7541, section 4.2)."""
 
 
 class BlockUnreadable(Exception):
@@ -68,13 +61,13 @@ class Unsupported:
 
 def encode_connect(authority: str, headers: Iterable[Field]) -> bytes:
     """The header block of a CONNECT."""
-    return _METHOD_CONNECT + _AUTHORITY + _string(authority.encode("ascii")) + _literals(headers)
+    return literals.CONNECT + literals.encode([(b":authority", authority.encode("ascii")), *headers])
 
 
 def encode_answer(status: int, headers: Iterable[Field]) -> bytes:
     """The header block of a response."""
-    head = _STATUS_200 if status == 200 else _STATUS + _string(b"%d" % status)
-    return head + _literals(headers)
+    head = literals.STATUS_200 if status == 200 else literals.encode([(b":status", b"%d" % status)])
+    return head + literals.encode(headers)
 
 
 def decoder(longest_list: int) -> Decoder:
@@ -86,6 +79,9 @@ def decoder(longest_list: int) -> Decoder:
 
 def decode(reader: Decoder, block: bytes) -> list[Field]:
     """The fields of a block. Raises BlockUnreadable or BlockTooLong."""
+    plain = literals.decode(block, reader.max_header_list_size)
+    if plain is not None:
+        return plain
     try:
         return [(name, value) for name, value in reader.decode(block, raw=True)]
     except OversizedHeaderListError as fault:
@@ -149,20 +145,3 @@ def _part(fields: Iterable[Field]) -> tuple[dict[bytes, bytes], dict[bytes, byte
         else:
             headers[name] = headers[name] + b", " + value if name in headers else value
     return pseudo, headers
-
-
-def _literals(headers: Iterable[Field]) -> bytes:
-    return b"".join([_NEW_NAME + _string(name) + _string(value) for name, value in headers])
-
-
-def _string(text: bytes) -> bytes:
-    length = len(text)
-    if length < 127:
-        return bytes((length,)) + text
-    head = bytearray(b"\x7f")
-    length -= 127
-    while length > 127:
-        head.append(length & 127 | 128)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + text

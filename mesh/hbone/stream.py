@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.hbone import frames
-from mesh.hbone.fields import Field
 from mesh.hbone.frames import ErrorCode
+from mesh.hbone.literals import Field
 
 if TYPE_CHECKING:
     from mesh.hbone.exchanges import Exchanges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Final
@@ -36,19 +37,34 @@ async def dial(
         sock.setblocking(False)
         tune(sock)
         _prepare(sock, mark, bind, transparent=transparent)
-        with trio.fail_after(timeout):
-            await trio.socket.from_stdlib_socket(sock).connect((str(address.ip), address.port))
+        fault = await _connect(sock, (str(address.ip), address.port), timeout)
     except trio.TooSlowError:
         sock.close()
-        hint = "; does a NetworkPolicy or firewall allow it?"
-        return Refusal(Reason.CONNECT_TIMEOUT, f"no connection to {address} within {timeout:g} s{hint}")
-    except OSError as fault:
-        sock.close()
-        return Refusal(Reason.CONNECT_FAILED, f"no connection to {address}: {_words(fault)}")
+        hint = "does a NetworkPolicy or a firewall forbid it?"
+        return Refusal(Reason.CONNECT_TIMEOUT, f"no connection to {address} within {timeout:g} s; {hint}")
+    except OSError as failure:
+        fault = failure.errno or errno.EINVAL
     except BaseException:
         sock.close()
         raise
+    if fault:
+        sock.close()
+        return Refusal(Reason.CONNECT_FAILED, f"no connection to {address}: {os.strerror(fault)}")
     return sock
+
+
+async def _connect(sock: socket.socket, target: tuple[str, int], timeout: float) -> int:
+    """Connect; returns an errno, 0 for success. Raises trio.TooSlowError."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    fault = sock.connect_ex(target)
+    if fault == errno.EINPROGRESS:
+        # On the same host the kernel has often finished by now, and a task switch is saved.
+        fault = sock.connect_ex(target)
+    if fault == errno.EALREADY:
+        with trio.fail_after(timeout):
+            await trio.lowlevel.wait_writable(sock)
+        fault = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return 0 if fault == errno.EISCONN else fault
 
 
 def tune(sock: socket.socket) -> None:
@@ -71,7 +87,3 @@ def _prepare(sock: socket.socket, mark: int | None, bind: IP | None, *, transpar
         else:
             sock.setsockopt(socket.SOL_IP, socket.IP_TRANSPARENT, 1)
     sock.bind((str(bind), 0))
-
-
-def _words(fault: OSError) -> str:
-    return os.strerror(fault.errno) if fault.errno else str(fault)

@@ -16,7 +16,8 @@ from mesh.refusal import Reason, Refusal
 if TYPE_CHECKING:
     import socket
 
-    from mesh.hbone.fields import Answer, Connect, Field
+    from mesh.hbone.fields import Answer, Connect
+    from mesh.hbone.literals import Field
     from mesh.hbone.stream import StreamState
     from mesh.identity import Identity
     from mesh.net.flow import Flow

@@ -64,3 +64,10 @@ def close_with_reset(sock: socket.socket) -> None:
     with suppress(OSError):  # already disconnected: there is nobody to see it
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
     sock.close()
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make a socket fit for the relay: it never blocks, and a small write does not wait for a larger one."""
+    sock.setblocking(False)
+    with suppress(OSError):  # not TCP: nothing to hold back
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mesh.net.flow import Flow, close_with_reset
+from mesh.net.flow import Flow, close_with_reset, prepare
 from mesh.net.relay import IN, OUT
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class _Side:
     __slots__ = ("backlog", "ended", "recv_into", "send", "sock", "watch")
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        prepare(sock)
         self.sock = sock
         self.send = sock.send
         self.recv_into = sock.recv_into

@@ -13,7 +13,7 @@ from mesh.net.tunnel import DialFailed, Rejected, Stream, Tunnel
 
 if TYPE_CHECKING:
     from mesh.address import IP, Address
-    from mesh.hbone.fields import Field
+    from mesh.hbone.literals import Field
     from mesh.identity import Identity
     from mesh.net.relay import Relay
     from mesh.net.tls import ClientTls

@@ -9,7 +9,7 @@ import trio
 
 from mesh.hbone.frames import ErrorCode, code_name
 from mesh.hbone.stream import StreamState
-from mesh.net.flow import Flow, close_with_reset
+from mesh.net.flow import Flow, close_with_reset, prepare
 from mesh.net.relay import IN, OUT
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Splice(Flow):
 
     def __init__(self, wire: Wire, state: StreamState, sock: socket.socket) -> None:
         super().__init__(wire.relay)
-        sock.setblocking(False)
+        prepare(sock)
         self._wire = wire
         self._connection = wire.connection
         self._state = state

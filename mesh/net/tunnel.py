@@ -12,14 +12,15 @@ import trio
 from mesh.address import IP, Address, plain_ip
 from mesh.hbone.connection import Connection
 from mesh.hbone.frames import ErrorCode, code_name
-from mesh.net.dial import CONNECT_TIMEOUT, dial
+from mesh.net.dial import CONNECT_TIMEOUT, dial, tune
 from mesh.net.exchange import Awaited, Rejected, Request, Stream
 from mesh.net.handshake import HANDSHAKE_TIMEOUT, shake
 from mesh.net.wire import Wire
 from mesh.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
-    from mesh.hbone.fields import Answer, Connect, Field
+    from mesh.hbone.fields import Answer, Connect
+    from mesh.hbone.literals import Field
     from mesh.hbone.stream import StreamState
     from mesh.hbone.violation import Violation
     from mesh.identity import Identity
@@ -118,6 +119,7 @@ class Tunnel:
         """
         try:
             sock.setblocking(False)
+            tune(sock)
             session = tls.session()
             peer = await shake(sock, session, tls.peer, handshake_timeout)
             made = peer if isinstance(peer, Refusal) else _made(relay, sock, session, peer, client=False)
