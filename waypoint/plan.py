@@ -1,0 +1,244 @@
+"""What is done with a request, or with a connection whose content is opaque. Pure.
+
+    authorize -> the caller's routes -> the best rule -> its filters -> a backend by weight -> an endpoint
+
+Without routes a request goes to the service that was called, as it came. With routes, what no rule matches is 404, the
+share of a backend that cannot be is 500, and a service without a usable endpoint is 503. Only the callee's own routes
+are asked; those of a backend's service are not (GEP-1294).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mesh.address import IP, Address
+from mesh.balance import Dice, pick
+from mesh.identity import Identity
+from mesh.policy import Call, HttpCall, Verdict, authorize
+from mesh.refusal import Reason, Refusal
+from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, applicable, best
+from mesh.route import RequestHead as RouteHead
+from mesh.snapshot import Snapshot
+from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload, target_port
+from waypoint import filters
+from waypoint.answer import Answer
+from waypoint.callee import Callee, Gateway, policies
+from waypoint.http.events import RequestHead
+from waypoint.path import normal
+
+HBONE_PORT: Final = 15008
+_NEVER_FROM_A_CALLER: Final = frozenset({b"x-forwarded-client-cert"})
+"""Fields by which a backend might take a caller for somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as its certificate says, and from where."""
+
+    identity: Identity
+    ip: IP
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to be decided: everything but the request itself."""
+
+    snapshot: Snapshot
+    here: Gateway
+    callee: Callee
+    caller: Caller
+    dice: Dice
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The pod that is called: where, by which way, and who it has to be."""
+
+    workload: Workload
+    address: Address
+    protocol: AppProtocol
+    service: Service | None = None
+
+    @property
+    def tunnel(self) -> Address | None:
+        """Where its HBONE server listens; None where it is reached by plain TCP."""
+        if self.workload.tunnel is TunnelProtocol.HBONE:
+            return Address(self.address.ip, HBONE_PORT)
+        return None
+
+    @property
+    def accepts(self) -> frozenset[Identity]:
+        """Who may answer there."""
+        return frozenset({self.workload.identity})
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send the request, as filters left it, to this endpoint. Times are seconds; None is no limit."""
+
+    endpoint: Endpoint
+    request: RequestHead
+    response_changes: tuple[HeaderModifier, ...] = ()
+    timeout: float | None = None
+    choice: Choice | None = None
+    policy: str = ""
+
+
+def plan(question: Question, request: RequestHead) -> Forward | Answer:
+    """Decide one request."""
+    request = admitted(request)
+    verdict = authorize_request(question, request)
+    if not verdict.allowed:
+        denied = Refusal(Reason.POLICY_DENIED, verdict.why)
+        return Answer(403, "RBAC: access denied", refusal=denied, policy=verdict.policy or "")
+    return replace(_routed(question, request), policy=verdict.policy or "")
+
+
+def plan_opaque(question: Question) -> Endpoint | Refusal:
+    """Decide a connection of which only layer 4 is known."""
+    verdict = authorize(policies(question.snapshot, question.here, question.callee), _call(question, None))
+    if not verdict.allowed:
+        return Refusal(Reason.POLICY_DENIED, verdict.why)
+    return _called(question)
+
+
+def admitted(request: RequestHead) -> RequestHead:
+    """The request as everybody behind this point sees it: its path in normal form, without fields to be forged."""
+    headers = tuple(field for field in request.headers if field[0] not in _NEVER_FROM_A_CALLER)
+    return replace(request, path=normal(request.path), headers=headers)
+
+
+def authorize_request(question: Question, request: RequestHead) -> Verdict:
+    """The verdict of the policies in force here on one request."""
+    path = request.path.partition(b"?")[0]
+    http = HttpCall(_text(request.method), _text(path), _text(request.authority))
+    return authorize(policies(question.snapshot, question.here, question.callee), _call(question, http))
+
+
+def route_head(request: RequestHead) -> RouteHead:
+    """The request as routes match it."""
+    path, _, query = request.path.partition(b"?")
+    headers = tuple((_text(name), _text(value)) for name, value in request.headers)
+    return RouteHead(
+        _text(request.method), _text(request.authority), _text(path), _text(query), headers, _text(request.scheme)
+    )
+
+
+def _routed(question: Question, request: RequestHead) -> Forward | Answer:
+    service = question.callee.service
+    if service is None:
+        return _straight(question, request)
+    snapshot, port = question.snapshot, question.callee.port
+    routes = applicable(snapshot.routes_of(service.key), service.key, port, question.caller.identity.namespace)
+    if not routes:
+        return _straight(question, request)
+    choice = best(routes, route_head(request))
+    if choice is None:
+        names = ", ".join(route.key for route in routes)
+        return Answer(404, refusal=Refusal(Reason.NO_ROUTE, f"no rule matches the request ({names})"))
+    return _by_rule(question, request, choice)
+
+
+def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forward | Answer:
+    rule = choice.rule
+    if rule.broken is None and (redirect := filters.redirect_of(rule.filters)) is not None:
+        return _redirected(question, request, choice, redirect, rule.filters)
+    backend = _share(rule.backends, question.dice)
+    if rule.broken is not None or backend is None:
+        return _broken(choice, rule.broken or "the rule has no backend")
+    service = question.snapshot.services.get(backend.service)
+    if backend.broken is not None or service is None or service.port(backend.port) is None:
+        unknown = f"the mesh knows no service {backend.service} with port {backend.port}"
+        return _broken(choice, backend.broken or unknown)
+    if (redirect := filters.redirect_of(backend.filters)) is not None:
+        return _redirected(question, request, choice, redirect, (*rule.filters, *backend.filters))
+    endpoint = _endpoint(question, service, backend.port)
+    if isinstance(endpoint, Refusal):
+        return replace(_nobody(endpoint), choice=choice)
+    prefix = filters.covered(choice.match.path)
+    return Forward(
+        endpoint,
+        filters.on_request(request, (*rule.filters, *backend.filters), prefix),
+        # The answer passes the filters in the opposite order: the backend's own first.
+        filters.response_changes((*backend.filters, *rule.filters)),
+        _shorter(rule.timeout, rule.backend_timeout),
+        choice,
+    )
+
+
+def _straight(question: Question, request: RequestHead) -> Forward | Answer:
+    """To what was called, as the request came."""
+    endpoint = _called(question)
+    return _nobody(endpoint) if isinstance(endpoint, Refusal) else Forward(endpoint, request)
+
+
+def _nobody(refusal: Refusal) -> Answer:
+    return Answer(503, "no healthy upstream", refusal=refusal)
+
+
+def _redirected(
+    question: Question, request: RequestHead, choice: Choice, redirect: Redirect, used: Sequence[Filter]
+) -> Answer:
+    prefix, port = filters.covered(choice.match.path), question.callee.port
+    where = filters.location(request, redirect, prefix, port)
+    headers = filters.on_response(((b"location", where),), filters.response_changes(used))
+    return Answer(redirect.status, headers=headers, choice=choice)
+
+
+def _broken(choice: Choice, why: str) -> Answer:
+    return Answer(500, refusal=Refusal(Reason.BROKEN_ROUTE, f"{choice.route.key}: {why}"), choice=choice)
+
+
+def _share(backends: Sequence[Backend], dice: Dice) -> Backend | None:
+    """One backend by weight; None when all weights together are nothing."""
+    mark = dice() * sum(one.weight for one in backends)
+    for one in backends:
+        mark -= one.weight
+        if mark < 0:
+            return one
+    return None
+
+
+def _called(question: Question) -> Endpoint | Refusal:
+    """The endpoint of what was called itself."""
+    callee = question.callee
+    if callee.service is not None:
+        return _endpoint(question, callee.service, callee.port)
+    if callee.workload is None or not callee.workload.healthy:
+        return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"{callee.name} is not ready")
+    return Endpoint(callee.workload, callee.address, AppProtocol.UNKNOWN)
+
+
+def _endpoint(question: Question, service: Service, port: int) -> Endpoint | Refusal:
+    members = question.snapshot.endpoints(service.key)
+    here = question.here
+    reached = [one for one in members if one.addresses and one.network == here.network]
+    targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
+    candidates = [one for one in reached if one.uid in targets]
+    chosen = pick(candidates, service.balancing, own_workload(question), question.dice)
+    if chosen is None:
+        what = "no endpoint" if not members else f"none of {len(members)} endpoints usable"
+        return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")
+    declared = service.port(port)
+    protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
+    return Endpoint(chosen, Address(chosen.addresses[0], targets[chosen.uid]), protocol, service)
+
+
+def own_workload(question: Question) -> Workload | None:
+    """This waypoint's pod, from which nearness is measured; unknown means that nearness does not count."""
+    here = question.here
+    return question.snapshot.workload_at(here.network, here.address) if here.address is not None else None
+
+
+def _call(question: Question, http: HttpCall | None) -> Call:
+    return Call(question.caller.identity, question.caller.ip, question.callee.address, http)
+
+
+def _shorter(*limits: float | None) -> float | None:
+    return min((one for one in limits if one), default=None)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1")
