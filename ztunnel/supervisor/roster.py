@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mesh.snapshot import Snapshot
-from mesh.workload import Workload
 from ztunnel.worker.start import Pod
 
 
@@ -27,10 +27,13 @@ class Gone:
 
 
 class Roster:
-    """Who may speak to the supervisor, and as which pod."""
+    """Who may speak to the supervisor, as which pod, and who does."""
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
+        self._present: dict[int, Entry] = {}
+        self.noted: Callable[[], None] = _nothing
+        """Called after everything the keeper tells."""
 
     def note(self, line: Entry | Gone) -> None:
         """Take in what the keeper told."""
@@ -38,15 +41,33 @@ class Roster:
             self._entries.pop(line.pid, None)
         else:
             self._entries[line.pid] = line
+        self.noted()
 
     def entry(self, pid: int, uid: int) -> Entry | None:
         """The worker with this process and user; None for anybody else."""
         found = self._entries.get(pid)
         return found if found is not None and found.uid == uid else None
 
+    @contextmanager
+    def speaking(self, entry: Entry) -> Iterator[None]:
+        """The worker is connected while the block runs."""
+        self._present[entry.pid] = entry
+        try:
+            yield
+        finally:
+            self._present.pop(entry.pid, None)
+
     def entries(self) -> tuple[Entry, ...]:
         """All workers, in the order of their pods."""
         return tuple(sorted(self._entries.values(), key=lambda one: (one.pod.namespace, one.pod.name, one.pid)))
+
+    def present(self) -> tuple[Entry, ...]:
+        """Those that are connected."""
+        return tuple(one for one in self.entries() if one.pid in self._present)
+
+    def absent(self) -> tuple[Entry, ...]:
+        """Those that are not connected."""
+        return tuple(one for one in self.entries() if one.pid not in self._present)
 
 
 def read_line(line: str | bytes) -> Entry | Gone:
@@ -62,7 +83,5 @@ def read_line(line: str | bytes) -> Entry | Gone:
         raise ValueError(f"the keeper told something unknown: {line!r}") from fault
 
 
-def own_workload(snapshot: Snapshot, pod: Pod, cluster_id: str) -> Workload | None:
-    """The workload of a pod on this node, if the mesh knows it with the same service account."""
-    found = snapshot.workloads.get(f"{cluster_id}//Pod/{pod.namespace}/{pod.name}")
-    return found if found is not None and found.service_account == pod.service_account else None
+def _nothing() -> None:
+    return

@@ -1,0 +1,123 @@
+"""All parts of the supervisor, put together and run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from importlib.metadata import version
+from typing import Final
+
+import trio
+
+from mesh.net import admin, ads
+from mesh.net.accesslog import AccessLog
+from mesh.net.certs import CaEndpoint
+from mesh.net.metrics import Metrics
+from mesh.xds.node import ZTUNNEL
+from mesh.xds.node import Node as XdsNode
+from mesh.xds.resource import NODE_TYPES
+from ztunnel.config import Config
+from ztunnel.supervisor.door import attend, open_door
+from ztunnel.supervisor.ledger import Ledger
+from ztunnel.supervisor.pages import admin_pages, metrics_pages, readiness_pages
+from ztunnel.supervisor.place import Place
+from ztunnel.supervisor.roster import Entry, Roster, read_line
+from ztunnel.supervisor.session import Session
+from ztunnel.supervisor.signing import Signing
+from ztunnel.supervisor.state import State
+
+ADMIN_PORT: Final = 15000
+METRICS_PORT: Final = 15020
+READINESS_PORT: Final = 15021
+
+_CHUNK: Final = 64 * 1024
+
+_log = logging.getLogger("supervisor")
+
+
+class Node:
+    """One node's supervisor."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._place = Place(config.trust_domain, config.cluster_id, config.network)
+        self._state = State()
+        self._roster = Roster()
+        self._metrics = Metrics(version("ambit-mesh"))
+        self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write)
+        self._signing = Signing(_authority(config), self._place, config.secret_ttl)
+        self._show_gauges()
+
+    async def run(self, keeper: socket.socket) -> None:
+        """Serve until the keeper hangs up."""
+        door = open_door(self._config.supervisor_socket)
+        readiness = admin.listener("::", READINESS_PORT)
+        metrics = admin.listener("::", METRICS_PORT)
+        inspection = admin.listener("127.0.0.1", ADMIN_PORT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_istiod)
+            nursery.start_soon(attend, door, self._roster, self._converse)
+            nursery.start_soon(self._ledger.log)
+            nursery.start_soon(admin.serve, metrics, metrics_pages(self._metrics))
+            nursery.start_soon(admin.serve, readiness, readiness_pages(self._state, self._roster))
+            nursery.start_soon(admin.serve, inspection, admin_pages(self._state, self._roster, self._signing))
+            await self._obey(keeper)
+            nursery.cancel_scope.cancel()
+
+    async def _obey(self, keeper: socket.socket) -> None:
+        """Say that we are here, and take in which workers there are until the keeper hangs up."""
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(keeper))
+        await stream.send_all(json.dumps({"ready": True}).encode() + b"\n")
+        rest = b""
+        while data := await stream.receive_some(_CHUNK):
+            *lines, rest = (rest + bytes(data)).split(b"\n")
+            for line in lines:
+                try:
+                    self._roster.note(read_line(line))
+                except ValueError as fault:
+                    _log.error("%s", fault)
+
+    async def _follow_istiod(self) -> None:
+        config, state = self._config, self._state
+        node = XdsNode(
+            ZTUNNEL,
+            config.pod_name,
+            config.pod_namespace,
+            str(config.instance_ip),
+            {"NODE_NAME": config.node_name, "CLUSTER_ID": config.cluster_id},
+        )
+        endpoint = ads.XdsEndpoint(
+            config.xds_address,
+            config.xds_root_ca,
+            config.auth_token,
+            config.alt_xds_hostname,
+            config.cluster_id,
+            node=node,
+        )
+        await ads.subscribe(endpoint, NODE_TYPES, state.apply, connected=state.note_connected, synced=state.note_synced)
+
+    async def _converse(self, entry: Entry, stream: trio.SocketStream) -> None:
+        session = Session(
+            entry.pod,
+            stream,
+            self._state,
+            self._place,
+            sign=self._signing.sign,
+            report=lambda report: self._ledger.take(entry.pod, report),
+        )
+        with self._roster.speaking(entry):
+            await session.run()
+
+    def _show_gauges(self) -> None:
+        state, roster, gauge = self._state, self._roster, self._metrics.gauge
+        gauge("ambit_istiod_connected", "1 while istiod tells of changes").set_function(lambda: float(state.connected))
+        gauge("ambit_istiod_synced", "1 once istiod has told everything").set_function(lambda: float(state.synced))
+        gauge("ambit_workers", "Workers of this node").set_function(lambda: len(roster.entries()))
+        gauge("ambit_workers_connected", "Workers that are connected").set_function(lambda: len(roster.present()))
+
+
+def _authority(config: Config) -> CaEndpoint:
+    return CaEndpoint(
+        config.ca_address, config.xds_root_ca, config.auth_token, config.alt_xds_hostname, config.cluster_id
+    )

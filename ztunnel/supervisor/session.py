@@ -1,0 +1,150 @@
+"""One worker's conversation: it is kept up to date about what it asked for, gets certificates, and is listened to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from mesh import pki
+from mesh.address import IP
+from mesh.net.certs import SigningFailed
+from mesh.refusal import Reason, Refusal
+from mesh.snapshot import Change
+from ztunnel.channel.frames import LARGEST_UP, ChannelError, Frames, frame
+from ztunnel.channel.message import (
+    MOST_DESTINATIONS,
+    Ask,
+    Forget,
+    FromSupervisor,
+    FromWorker,
+    Report,
+    Sign,
+    Signed,
+    Unsigned,
+    Update,
+    from_worker,
+    to_worker,
+)
+from ztunnel.supervisor.place import Place
+from ztunnel.supervisor.share import NOTHING, Share, difference, share
+from ztunnel.supervisor.state import State
+from ztunnel.worker.start import Pod
+
+_CHUNK: Final = 64 * 1024
+_CHANGES_PER_UPDATE: Final = 1000
+"""So that no message grows beyond what the channel carries."""
+
+Signer = Callable[[Pod, bytes], Awaitable[pki.Chain]]
+"""Has the request of a pod's worker signed for the pod's own identity; raises SigningFailed."""
+
+
+class Session:
+    """Serves one worker. Everything it gets is decided by which pod it serves, never by what it says about itself."""
+
+    def __init__(
+        self,
+        pod: Pod,
+        stream: trio.abc.Stream,
+        state: State,
+        place: Place,
+        *,
+        sign: Signer,
+        report: Callable[[Report], None],
+    ) -> None:
+        self._pod = pod
+        self._stream = stream
+        self._state = state
+        self._place = place
+        self._sign = sign
+        self._report = report
+        self._greeted = False
+        self._asked: dict[IP, None] = {}
+        self._answered: set[IP] = set()
+        self._signing = False
+        self._stirred = trio.Event()
+        self._writing = trio.Lock()
+
+    async def run(self) -> None:
+        """Serve until the worker hangs up. Raises ChannelError when it says what no worker says."""
+        with self._state.heard(self._stir):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_informed)
+                frames = Frames(LARGEST_UP)
+                while data := await self._stream.receive_some(_CHUNK):
+                    for document in frames.receive(data):
+                        self._hear(from_worker(document), nursery)
+                nursery.cancel_scope.cancel()
+
+    def _hear(self, message: FromWorker, nursery: trio.Nursery) -> None:
+        match message:
+            case Ask(destinations):
+                self._greeted = True
+                self._asked.update(dict.fromkeys(destinations))
+                self._answered.difference_update(destinations)
+                if len(self._asked) > MOST_DESTINATIONS:
+                    raise ChannelError(f"a worker may ask for {MOST_DESTINATIONS} destinations at a time")
+                self._stir()
+            case Forget(destinations):
+                for ip in destinations:
+                    self._asked.pop(ip, None)
+                self._answered.difference_update(destinations)
+            case Sign(csr):
+                if self._signing:
+                    raise ChannelError("a worker may ask for one certificate at a time")
+                self._signing = True
+                nursery.start_soon(self._have_signed, csr)
+            case Report():
+                self._report(message)
+
+    async def _keep_informed(self) -> None:
+        """Send what changed whenever something did. While one update is being sent, the next ones become one."""
+        held: Share = NOTHING
+        whole = True
+        while True:
+            self._stirred = trio.Event()
+            if self._greeted and self._state.synced:
+                held = await self._inform(held, whole=whole)
+                whole = False
+            await self._stirred.wait()
+
+    async def _inform(self, held: Share, *, whole: bool) -> Share:
+        snapshot = self._state.snapshot
+        own = self._place.workload(snapshot, self._pod)
+        now = share(snapshot, own, self._place.network, self._asked)
+        changes = difference(held, now)
+        answered = tuple(ip for ip in self._asked if ip not in self._answered)
+        self._answered.update(answered)
+        if whole or changes or answered:
+            uid = own.uid if own is not None else None
+            for update in _portions(uid, changes, answered, whole=whole):
+                await self._send(update)
+        return now
+
+    async def _have_signed(self, csr: str) -> None:
+        answer: Signed | Unsigned
+        try:
+            chain = await self._sign(self._pod, csr.encode())
+            answer = Signed(chain.certificates.decode("ascii"), chain.roots.decode("ascii"))
+        except (SigningFailed, UnicodeError) as fault:
+            answer = Unsigned(Refusal(Reason.NO_CERTIFICATE, str(fault)))
+        self._signing = False
+        await self._send(answer)
+
+    async def _send(self, message: FromSupervisor) -> None:
+        async with self._writing:
+            await self._stream.send_all(frame(to_worker(message)))
+
+    def _stir(self) -> None:
+        self._stirred.set()
+
+
+def _portions(own: str | None, changes: tuple[Change, ...], answered: tuple[IP, ...], *, whole: bool) -> list[Update]:
+    """One update, or several if it is long; only the last of them answers."""
+    parts = [changes[at : at + _CHANGES_PER_UPDATE] for at in range(0, len(changes), _CHANGES_PER_UPDATE)] or [()]
+    last = len(parts) - 1
+    return [
+        Update(own, part, answered if number == last else (), whole=whole and not number)
+        for number, part in enumerate(parts)
+    ]
