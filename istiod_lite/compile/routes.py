@@ -5,12 +5,12 @@ A reference that leads nowhere does not take its route down: its share of the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istiod_lite.facts import Service
 from istiod_lite.facts.route import Unsupported
-from mesh.route import Backend, Filter, Redirect, Rewrite, Route, RouteRule
+from mesh.route import Backend, Route, RouteRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,10 +108,10 @@ def unsupported_filters(rule: Rule) -> tuple[str, ...]:
     """The filters of a rule that no waypoint carries out, each in words."""
     own = [f"filter {one.type}" for one in rule.filters if isinstance(one, Unsupported)]
     behind = [
-        f"filter {_title(one)} of backend {backend.name}"
+        f"filter {one.type} of backend {backend.name}"
         for backend in rule.backends
         for one in backend.filters
-        if not _per_backend(one)
+        if isinstance(one, Unsupported)
     ]
     return (*own, *behind)
 
@@ -132,25 +132,13 @@ def _rule(world: World, rule: Rule, settings: Settings) -> RouteRule:
 def _backend(world: World, reference: BackendRef, settings: Settings) -> Backend:
     """A backend; one without weight never gets here, for nothing it lacks can matter."""
     lost = unresolved(world, reference)
-    filters = tuple(one for one in reference.filters if _per_backend(one) and not isinstance(one, Unsupported))
-    lacking = [_title(one) for one in reference.filters if not _per_backend(one)]
+    lacking = [one.type for one in reference.filters if isinstance(one, Unsupported)]
     broken = f"filter {' and '.join(lacking)} is not supported on a backend" if lacking else None
     is_service = reference.kind == "Service" and reference.group in {"", "core"}
-    backend = Backend(
+    return Backend(
         service=settings.service_key(reference.namespace, reference.name) if is_service else "",
         port=reference.port,
         weight=reference.weight,
-        filters=filters,
+        filters=tuple(one for one in reference.filters if not isinstance(one, Unsupported)),
+        broken=lost.message if lost is not None else broken,
     )
-    return replace(backend, broken=lost.message if lost is not None else broken)
-
-
-def _per_backend(one: Filter | Unsupported) -> bool:
-    """Whether a filter can be applied to the requests of one backend; redirects and rewrites belong to rules."""
-    return not isinstance(one, Unsupported | Redirect | Rewrite)
-
-
-def _title(one: Filter | Unsupported) -> str:
-    if isinstance(one, Unsupported):
-        return one.type
-    return "RequestRedirect" if isinstance(one, Redirect) else "URLRewrite"

@@ -152,7 +152,7 @@ def _binding(world: World, meta: Metadata, traffic: Traffic, settings: Settings)
     host = settings.hostname(namespace, name)
     if state is BindingState.DENIED:
         # The invalid domain (RFC 6761) never resolves, yet names the waypoint in the caller's refusal.
-        host = f"{name}.{namespace}.not-allowed.invalid"
+        host = f"not-allowed.{name}.{namespace}.invalid"
     address = GatewayAddress(NamespacedHostname(namespace, host), HBONE_PORT)
     return Binding(namespace, name, state, message, address)
 

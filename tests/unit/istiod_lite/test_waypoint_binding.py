@@ -138,7 +138,7 @@ def test_a_waypoint_of_another_namespace_must_admit(world_of, allowed: str, admi
         assert (found.state, found.address) == (BindingState.READY, at("infra", "waypoint.infra.svc.cluster.local"))
     else:
         assert found.state is BindingState.DENIED
-        assert found.address == at("infra", "waypoint.infra.not-allowed.invalid")
+        assert found.address == at("infra", "not-allowed.waypoint.infra.invalid")
 
 
 def test_waypoints_are_not_behind_waypoints(bound, world_of):
