@@ -1,0 +1,29 @@
+"""What all conversations of one waypoint share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.balance import Dice
+from mesh.net.relay import Relay
+from mesh.record import Record
+from mesh.snapshot import Snapshot
+from waypoint.callee import Gateway
+from waypoint.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """`current` gives the configuration in force now: each request asks once and goes by that to its end."""
+
+    here: Gateway
+    current: Callable[[], Snapshot]
+    relay: Relay
+    upstream: Upstream
+    report: Callable[[Record], None]
+    dice: Dice
+    new_id: Callable[[], str]
+    """A new request id for each call."""
+    sniff_seconds: float = 0.2
+    """How long a caller whose protocol is not declared may be silent before it is taken to wait for the server."""

@@ -1,0 +1,206 @@
+"""The waypoint's HBONE server: takes tunnels, finds out what each stream is for, and has it served."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from mesh.net.dial import tune
+from mesh.net.relay import Relay
+from mesh.net.tls import ServerTls
+from mesh.net.tunnel import HandshakeFailed, Request, Stream, Tunnel
+from mesh.record import Event
+from mesh.refusal import Refusal
+from waypoint import sniff
+from waypoint.callee import Callee, Speech, resolve, speech
+from waypoint.conversation import Conversation
+from waypoint.opaque import Opaque, as_socket
+from waypoint.primed import Primed
+from waypoint.report import Arrival, of_connection
+from waypoint.scene import Scene
+from waypoint.sniff import Sniffed
+
+_HANDSHAKES: Final = 256
+"""Handshakes in progress; more callers wait in the listener's queue."""
+_FIRST_READ: Final = 16 * 1024
+_FIRST_BYTES_SECONDS: Final = 3600.0
+
+_log = logging.getLogger("waypoint")
+
+
+class _Drains(Protocol):
+    def drain(self) -> None: ...
+
+
+class Server:
+    """All tunnels to this waypoint. `tls` gives the credentials in force for each new one."""
+
+    def __init__(self, scene: Scene, relay: Relay, tls: Callable[[], ServerTls]) -> None:
+        self._scene = scene
+        self._relay = relay
+        self._tls = tls
+        self._tunnels: set[Tunnel] = set()
+        self._conversations: set[Conversation] = set()
+        self._opaque: set[Opaque] = set()
+        self._handshakes = trio.CapacityLimiter(_HANDSHAKES)
+        self._nursery: trio.Nursery | None = None
+        self._draining = False
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Accept callers until cancelled."""
+        listening = trio.socket.from_stdlib_socket(listener)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            while True:
+                await self._handshakes.acquire_on_behalf_of(token := object())
+                try:
+                    sock, _ = await listening.accept()
+                except OSError as fault:
+                    self._handshakes.release_on_behalf_of(token)
+                    _log.warning("cannot accept a caller: %s", fault)
+                    await trio.sleep(0.1)
+                    continue
+                nursery.start_soon(self._welcome, sock, token)
+
+    def recheck(self) -> None:
+        """The configuration has changed: end what is no longer allowed."""
+        for one in list(self._opaque):
+            one.recheck()
+
+    def drain(self) -> None:
+        """Finish what is in progress; tell callers that nothing new is taken."""
+        self._draining = True
+        everything: list[_Drains] = [*self._conversations, *self._tunnels]
+        for one in everything:
+            one.drain()
+
+    async def wait_drained(self) -> None:
+        """Wait until the last tunnel has ended."""
+        for tunnel in list(self._tunnels):
+            await tunnel.wait_closed()
+
+    def abort(self) -> None:
+        """End what is still there."""
+        for tunnel in list(self._tunnels):
+            tunnel.abort()
+
+    @property
+    def tunnels(self) -> int:
+        """How many there are."""
+        return len(self._tunnels)
+
+    async def _welcome(self, accepted: trio.socket.SocketType, token: object) -> None:
+        try:
+            sock = socket.socket(fileno=accepted.detach())
+            tune(sock)
+            tunnel = await Tunnel.serve(self._relay, sock, self._tls(), self._requested)
+        except HandshakeFailed as fault:
+            _log.info("a caller was turned away: %s", fault.refusal)
+            return
+        except OSError as fault:
+            _log.info("a caller has gone: %s", fault)
+            return
+        finally:
+            self._handshakes.release_on_behalf_of(token)
+        self._tunnels.add(tunnel)
+        if self._draining:
+            tunnel.drain()
+        await tunnel.wait_closed()
+        self._tunnels.discard(tunnel)
+
+    def _requested(self, request: Request) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._serve, request)
+
+    async def _serve(self, request: Request) -> None:
+        scene = self._scene
+        arrival = Arrival(request.peer, request.tunnel.remote, request.authority)
+        snapshot = scene.current()
+        callee = resolve(snapshot, scene.here, request.authority)
+        if isinstance(callee, Refusal):
+            scene.report(of_connection(snapshot, scene.here, arrival, callee, Event.CLOSED, refusal=callee))
+            request.refuse(callee.reason.status)
+            return
+        match speech(snapshot, callee):
+            case Speech.OPAQUE:
+                await self._pass_opaque(request, arrival, callee)
+            case Speech.HTTP:
+                await self._speak_http(request.accept(), arrival)
+            case Speech.UNDECLARED:
+                await self._find_out(request.accept(), arrival, callee)
+
+    async def _pass_opaque(self, request: Request, arrival: Arrival, callee: Callee) -> None:
+        """Accepted only once the endpoint is connected, so that a failure to reach it shows as one."""
+        opaque = Opaque(self._scene, arrival, callee)
+        far = await opaque.open()
+        if isinstance(far, Refusal):
+            opaque.refused(far)
+            request.refuse(far.reason.status)
+            return
+        await self._join(opaque, request.accept(), far)
+
+    async def _speak_http(self, stream: Stream, arrival: Arrival) -> None:
+        transport = stream.open()
+        first, found = await _first(transport, sniff.version, _FIRST_BYTES_SECONDS)
+        await self._converse(arrival, Primed(transport, first), stream.reset, found)
+
+    async def _find_out(self, stream: Stream, arrival: Arrival, callee: Callee) -> None:
+        """Where nothing is declared the stream comes as a socket, which the relay can take over again."""
+        sock, flow = as_socket(stream)
+        transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        first, found = await _first(transport, sniff.protocol, self._scene.sniff_seconds)
+        if found in {Sniffed.HTTP1, Sniffed.HTTP2}:
+            await self._converse(arrival, Primed(transport, first), flow.abort, found)
+            return
+        opaque = Opaque(self._scene, arrival, callee, flow)
+        far = await opaque.open()
+        if isinstance(far, Refusal):
+            opaque.refused(far)
+            flow.abort()
+            return
+        near = socket.socket(fileno=transport.socket.detach())
+        await self._join(opaque, near, far, first)
+
+    async def _converse(
+        self, arrival: Arrival, transport: trio.abc.HalfCloseableStream, cut: Callable[[], None], found: Sniffed
+    ) -> None:
+        conversation = Conversation(self._scene, arrival, transport, cut, http2=found is Sniffed.HTTP2)
+        self._conversations.add(conversation)
+        if self._draining:
+            conversation.drain()
+        try:
+            await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
+
+    async def _join(
+        self, opaque: Opaque, near: Stream | socket.socket, far: Stream | socket.socket, first: bytes = b""
+    ) -> None:
+        self._opaque.add(opaque)
+        try:
+            await opaque.join(near, far, first)
+        finally:
+            self._opaque.discard(opaque)
+
+
+async def _first(
+    transport: trio.abc.ReceiveStream, judge: Callable[[bytes], Sniffed], seconds: float
+) -> tuple[bytes, Sniffed]:
+    """Read until the first bytes tell what they are, or for so many seconds; a broken stream tells nothing."""
+    first = b""
+    found = Sniffed.UNDECIDED
+    with trio.move_on_after(seconds):
+        while found is Sniffed.UNDECIDED:
+            try:
+                data = await transport.receive_some(_FIRST_READ)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                break
+            if not data:
+                break
+            first += data
+            found = judge(first)
+    return first, found
