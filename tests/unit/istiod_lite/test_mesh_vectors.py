@@ -90,7 +90,7 @@ class Runner:
     def __init__(self, test: dict[str, Any]) -> None:
         self.snapshot = compile_world(world_of(test), Settings())
         self.here = Gateway(NAMESPACE, "waypoint")
-        self.dice = random.Random(1).random  # noqa: S311
+        self.dice = random.Random(1).random
 
     def ask(self, case: dict[str, Any]) -> Forward | Answer:
         request = case["request"]
