@@ -19,7 +19,7 @@ FILTER_NAMES: Final[dict[type[Any], str]] = {
     Rewrite: "rewrite",
 }
 
-_TEXTS: Final = (IPv4Address, IPv6Address, IPv4Network, IPv6Network, NetworkAddress)
+_TEXTS: Final = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 
 
 def fields_document(value: Any) -> dict[str, Any]:
@@ -58,7 +58,11 @@ def _write_gateway(gateway: GatewayAddress) -> dict[str, Any]:
     where = gateway.destination
     if isinstance(where, NamespacedHostname):
         return {"service": where.key, "port": gateway.port}
-    return {"address": str(where), "port": gateway.port}
+    return {"address": _write_network_address(where), "port": gateway.port}
+
+
+def _write_network_address(address: NetworkAddress) -> str:
+    return str(address) if address.network else str(address.ip)
 
 
 def _write_modifier(change: HeaderModifier) -> dict[str, Any]:
@@ -73,6 +77,7 @@ def _write_modifier(change: HeaderModifier) -> dict[str, Any]:
 _FORMS: Final[dict[type[Any], Any]] = {
     TextMatch: _write_text_match,
     PathMatch: lambda match: {match.kind.value: match.value},
+    NetworkAddress: _write_network_address,
     GatewayAddress: _write_gateway,
     HeaderModifier: _write_modifier,
     RequestHeaders: lambda one: {FILTER_NAMES[RequestHeaders]: _write_modifier(one.change)},

@@ -14,10 +14,10 @@ AUTHORIZATION: Final = "type.googleapis.com/istio.security.Authorization"
 WAYPOINT_ROUTE: Final = "type.googleapis.com/ambit.waypoint.Route"
 WAYPOINT_POLICY: Final = "type.googleapis.com/ambit.waypoint.Policy"
 
-NODE_TYPES: Final = (ADDRESS, AUTHORIZATION)
-"""What a node's proxy subscribes to."""
-WAYPOINT_TYPES: Final = (ADDRESS, AUTHORIZATION, WAYPOINT_ROUTE, WAYPOINT_POLICY)
-"""What a waypoint subscribes to."""
+NODE_TYPES: Final = (AUTHORIZATION, ADDRESS)
+"""What a node's proxy subscribes to. Policies come before whom they protect, here and below."""
+WAYPOINT_TYPES: Final = (AUTHORIZATION, WAYPOINT_POLICY, ADDRESS, WAYPOINT_ROUTE)
+"""What a waypoint subscribes to; services come before the routes that lead to them."""
 
 
 @dataclass(frozen=True, slots=True)
