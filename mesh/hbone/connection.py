@@ -130,8 +130,10 @@ class Connection(Exchanges):
     def _receiver(self, stream_id: int, length: int, flags: int) -> StreamState | None:
         """The stream that a DATA frame is for; None when there is none any more and the bytes only count."""
         stream = self.streams.get(stream_id)
-        if stream is None or stream.remote_ended:
-            self._stray(stream_id, stream)
+        if stream is None:
+            self._overdue(stream_id, "DATA")
+        elif stream.remote_ended:
+            raise Violation(ErrorCode.STREAM_CLOSED, "DATA behind END_STREAM")
         elif not stream.charge(length):
             stream.lose(ErrorCode.FLOW_CONTROL_ERROR)
             self._reset(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
@@ -142,13 +144,6 @@ class Connection(Exchanges):
             return stream
         self.took(length)
         return None
-
-    def _stray(self, stream_id: int, stream: StreamState | None) -> None:
-        if stream is not None:
-            raise Violation(ErrorCode.STREAM_CLOSED, "DATA behind END_STREAM")
-        self._check_known(stream_id, "DATA")
-        if stream_id not in self._lately_reset:
-            self._chore(ErrorCode.STREAM_CLOSED, "DATA on streams that are over")
 
     def _padded(self, view: memoryview, position: int, length: int, stream: StreamState | None) -> tuple[int, int]:
         """Read the length of the padding: where the payload begins, and how long it is."""

@@ -178,6 +178,12 @@ class Conversation:
         if not stream_id or not stream_id & 1 or stream_id > self._highest:
             raise broken(f"{what} on stream {stream_id}, which nobody opened")
 
+    def _overdue(self, stream_id: int, what: str) -> None:
+        """A frame for a stream that is over: no fault while it may have been under way when we reset the stream."""
+        self._check_known(stream_id, what)
+        if stream_id not in self._lately_reset:
+            self._chore(ErrorCode.STREAM_CLOSED, f"{what} on streams that are over")
+
     def _converse(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         handle = self._handlers.get(kind)
         if handle is None:

@@ -69,8 +69,7 @@ class Exchanges(Conversation):
             # A connected stream carries DATA only (RFC 9113, section 8.5).
             self._give_up(stream, ErrorCode.PROTOCOL_ERROR)
         elif self.client or stream_id <= self._highest:
-            self._check_known(stream_id, "HEADERS")
-            self._chore(ErrorCode.STREAM_CLOSED, "HEADERS on streams that are over")
+            self._overdue(stream_id, "HEADERS")
         else:
             self._highest = stream_id
             self._on_request(stream_id, found)
