@@ -1,0 +1,1 @@
+"""A mesh on one machine without Kubernetes: nodes and pods are network namespaces of one daemon."""

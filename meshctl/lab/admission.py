@@ -1,0 +1,82 @@
+"""What may enter a lab: objects of kinds that it runs, and mesh objects that istiod-lite finds good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from meshctl.config import program_path
+from meshctl.failure import Failure
+from meshctl.kind import BY_NAME
+from meshctl.lab.init import Init, SpawnFailed
+from meshctl.manifest import Body, dump, key_of
+
+
+class Admission:
+    """Asks `istiod-lite check`, as an API server asks an admission webhook; a bare lab has no mesh and asks nobody."""
+
+    def __init__(self, init: Init, objects: Path, *, bare: bool) -> None:
+        self._init = init
+        self._objects = objects
+        self._bare = bare
+
+    async def check(self, bodies: Sequence[Body]) -> None:
+        """Raise Failure, with all that is wrong, unless every object is good."""
+        problems = [problem for body in bodies for problem in problems_of(body)]
+        if problems:
+            raise Failure("\n".join(problems))
+        if self._bare:
+            _refuse_mesh_kinds(bodies)
+            return
+        await self._ask_istiod(bodies)
+
+    async def _ask_istiod(self, bodies: Sequence[Body]) -> None:
+        command = ["istiod-lite", "check", "-f", "-", "--context", str(self._objects)]
+        env = {"PATH": program_path(), "HOME": "/", "LANG": "C.UTF-8"}
+        documents = "---\n".join(dump(body) for body in bodies)
+        try:
+            output = await self._init.run(command, env=env, given=documents)
+        except SpawnFailed as error:
+            raise Failure(f"The objects cannot be checked: {error}", "Is the package installed completely?") from None
+        if output.code != 0:
+            raise Failure(output.text.strip() or f"istiod-lite check ended with {output.code} and no reason.")
+
+
+def problems_of(body: Body) -> Iterable[str]:
+    """Say what a lab cannot run in an object of a kind that it runs itself."""
+    key = key_of(body)
+    if key.kind in {"Service", "Pod", "Deployment"} and not isinstance(body.get("spec"), dict):
+        yield f"{key} has no spec."
+        return
+    if key.kind == "Deployment":
+        template = body["spec"].get("template") or {}
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        wanted = (body["spec"].get("selector") or {}).get("matchLabels") or {}
+        if any(labels.get(name) != value for name, value in wanted.items()):
+            yield f"{key}: spec.selector does not match the labels of spec.template."
+        yield from _pod_problems(str(key), template.get("spec") or {})
+    elif key.kind == "Pod":
+        yield from _pod_problems(str(key), body["spec"])
+
+
+def _pod_problems(where: str, spec: Body) -> Iterable[str]:
+    containers = spec.get("containers") or []
+    if not containers:
+        yield f"{where} has no containers."
+    if spec.get("initContainers"):
+        yield f"{where} has init containers, which a lab does not run: do their work in the container's command."
+    for container in containers:
+        if not container.get("command"):
+            yield (
+                f"{where}: container {container.get('name')} has no command. "
+                "A lab pulls no images: say what to run, a program of this machine."
+            )
+
+
+def _refuse_mesh_kinds(bodies: Sequence[Body]) -> None:
+    for body in bodies:
+        if not BY_NAME[body["kind"]].core:
+            raise Failure(
+                f"{key_of(body)} means nothing here: this lab is bare, without istiod and ztunnel.",
+                "Bring the lab up without --bare.",
+            )

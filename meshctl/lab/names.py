@@ -1,0 +1,112 @@
+"""What the lab's name server answers (Kubernetes DNS-based service discovery, version 1.1.0).
+
+It knows services and pods and asks nobody else: any other name does not exist, and is answered so at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from meshctl.lab.addressing import PODS
+from meshctl.lab.endpoints import Backed
+
+DOMAIN = "cluster.local"
+TTL = 5
+"""Seconds. Short, because a lab's pods come and go while somebody watches."""
+
+SEARCH = "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Names of the lab, lower case and without the final dot. `names` includes those that only have names below."""
+
+    addresses: Mapping[str, tuple[IPv4Address, ...]]
+    services: Mapping[str, tuple[tuple[int, str], ...]]
+    """SRV: port and host."""
+    names: frozenset[str]
+
+
+def zone(services: Iterable[Backed]) -> Zone:
+    """Return the names that services have."""
+    addresses: dict[str, tuple[IPv4Address, ...]] = {}
+    ports: dict[str, tuple[tuple[int, str], ...]] = {}
+    for backed in services:
+        host = f"{backed.name}.{backed.namespace}.svc.{DOMAIN}"
+        if backed.address is not None:
+            addresses[host] = (backed.address,)
+            for port in backed.ports:
+                if port.name:
+                    ports[f"_{port.name}._{port.protocol}.{host}"] = ((port.port, host),)
+            continue
+        addresses[host] = tuple(address for _, address in backed.pods)
+        for pod, address in backed.pods:
+            addresses[f"{pod}.{host}"] = (address,)
+    known = {parent for name in (*addresses, *ports) for parent in _parents(name)}
+    return Zone(addresses, ports, frozenset(known | {DOMAIN, f"svc.{DOMAIN}", f"pod.{DOMAIN}"}))
+
+
+def _parents(name: str) -> Iterable[str]:
+    labels = name.split(".")
+    return (".".join(labels[start:]) for start in range(len(labels)))
+
+
+def resolv_conf(namespace: str, server: IPv4Address) -> str:
+    """Return a pod's resolver configuration."""
+    return f"nameserver {server}\n{SEARCH.format(namespace=namespace)}options ndots:5\n"
+
+
+def answer(query: dns.message.Message, known: Zone) -> dns.message.Message:
+    """Return the response to a query, authoritative for every name there is."""
+    response = dns.message.make_response(query, recursion_available=True)
+    if not query.question:
+        response.set_rcode(dns.rcode.FORMERR)
+        return response
+    response.flags |= dns.flags.AA
+    question = query.question[0]
+    name = question.name.to_text(omit_final_dot=True).lower()
+    found = known.addresses.get(name) or _pod_address(name)
+    if found and question.rdtype == dns.rdatatype.A:
+        response.answer.append(_records(question.name, "A", (str(address) for address in found)))
+    elif name in known.services and question.rdtype == dns.rdatatype.SRV:
+        entries = known.services[name]
+        response.answer.append(
+            _records(question.name, "SRV", (f"0 {100 // len(entries)} {port} {host}." for port, host in entries))
+        )
+    else:
+        if not found and name not in known.names:
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        response.authority.append(_start_of_authority())
+    return response
+
+
+def _pod_address(name: str) -> tuple[IPv4Address, ...]:
+    """Read `10-244-1-2.NAMESPACE.pod.cluster.local`, a name that every pod address has."""
+    first, _, rest = name.partition(".")
+    if not rest.endswith(f".pod.{DOMAIN}"):
+        return ()
+    try:
+        address = IPv4Address(first.replace("-", "."))
+    except ValueError:
+        return ()
+    return (address,) if address in PODS else ()
+
+
+def _records(name: dns.name.Name, kind: str, texts: Iterable[str]) -> dns.rrset.RRset:
+    return dns.rrset.from_text_list(name, TTL, dns.rdataclass.IN, kind, list(texts))
+
+
+def _start_of_authority() -> dns.rrset.RRset:
+    """Let resolvers remember for TTL seconds that there is no answer (RFC 2308)."""
+    text = f"ns.dns.{DOMAIN}. hostmaster.{DOMAIN}. 1 7200 1800 86400 {TTL}"
+    return dns.rrset.from_text(f"{DOMAIN}.", TTL, dns.rdataclass.IN, "SOA", text)

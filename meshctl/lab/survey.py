@@ -1,0 +1,112 @@
+"""What runs in a lab at the moment, for `meshctl lab status` and for `lab up`, which waits until all is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meshctl.lab.endpoints import is_ready
+from meshctl.lab.kubelet import Kubelet
+from meshctl.lab.network import Node
+from meshctl.lab.place import Place
+from meshctl.lab.privilege import several_users
+from meshctl.lab.store import Store
+from meshctl.manifest import Body
+
+
+class Survey:
+    """Looks, and changes nothing."""
+
+    def __init__(self, place: Place, store: Store, kubelet: Kubelet, nodes: Sequence[Node]) -> None:
+        self._place = place
+        self._store = store
+        self._kubelet = kubelet
+        self._nodes = nodes
+
+    def pids(self) -> dict[str, list[int]]:
+        """Return the first process of every running container by "namespace/pod", numbered as inside the lab."""
+        return {
+            f"{pod.namespace}/{pod.name}": [pid for box in pod.containers.values() if (pid := box.pid) is not None]
+            for pod in self._kubelet.pods
+        }
+
+    async def report(self) -> dict[str, Any]:
+        """Return everything about the lab as plain data."""
+        pods = [self._pod(body) for body in self._store.of_kind("Pod")]
+        waiting = [f"pod {pod['namespace']}/{pod['name']}: {pod['why']}" for pod in pods if pod["why"]]
+        waiting += self._unborn()
+        return {
+            "name": self._place.name,
+            "root": str(self._place.root),
+            "one_uid": not several_users(),
+            "nodes": [{"name": node.name, "address": str(node.address)} for node in self._nodes],
+            "pods": pods,
+            "processes": processes(),
+            "waiting": waiting,
+        }
+
+    def _pod(self, body: Body) -> dict[str, Any]:
+        metadata, status = body["metadata"], body.get("status", {})
+        done = status.get("phase") == "Succeeded"
+        why = "" if done or is_ready(body) or "deletionTimestamp" in metadata else _why_not(status)
+        logs = [
+            str(self._place.container_log(metadata["namespace"], metadata["name"], container["name"]))
+            for container in body["spec"]["containers"]
+        ]
+        return {
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "node": body["spec"].get("nodeName", ""),
+            "address": status.get("podIP", ""),
+            "phase": status.get("phase", "Pending"),
+            "ready": is_ready(body),
+            "pids": self.pids().get(f"{metadata['namespace']}/{metadata['name']}", []),
+            "why": why,
+            "logs": logs,
+        }
+
+    def _unborn(self) -> list[str]:
+        """Return the Deployments that have fewer pods than they ask for."""
+        return [
+            f"deployment {body['metadata']['namespace']}/{body['metadata']['name']}: pods are being made"
+            for body in self._store.of_kind("Deployment")
+            if body.get("status", {}).get("updatedReplicas", 0) < int(body["spec"].get("replicas", 1))
+        ]
+
+
+def _why_not(status: Body) -> str:
+    for container in status.get("containerStatuses", ()):
+        if waiting := container["state"].get("waiting"):
+            return f"{waiting['reason']} {waiting['message']}".strip()
+        if "terminated" in container["state"]:
+            return f"ended with {container['state']['terminated']['exitCode']}"
+    return "runs, but is not ready" if status.get("containerStatuses") else "not started yet"
+
+
+def processes() -> list[dict[str, Any]]:
+    """Return every process of the lab with the memory that is its own, in bytes."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            name = (folder / "comm").read_text(encoding="utf-8").strip()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            memory = _memory(folder)
+        except OSError:
+            continue
+        if command:
+            found.append({"pid": int(folder.name), "name": name, "command": command, **memory})
+    return sorted(found, key=lambda process: process["pid"])
+
+
+def _memory(folder: Path) -> dict[str, int]:
+    """Read resident and private memory; private needs the kernel's smaps_rollup and may be forbidden: -1."""
+    resident = int((folder / "statm").read_text(encoding="ascii").split()[1]) * 4096
+    try:
+        lines = (folder / "smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {"resident": resident, "private": -1}
+    private = sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
+    return {"resident": resident, "private": private}
