@@ -26,6 +26,7 @@ from waypoint.sniff import Sniffed
 
 _HANDSHAKES: Final = 256
 """Handshakes in progress; more callers wait in the listener's queue."""
+_QUEUE: Final = 1024
 _FIRST_READ: Final = 16 * 1024
 _FIRST_BYTES_SECONDS: Final = 3600.0
 
@@ -50,9 +51,10 @@ class Server:
         self._nursery: trio.Nursery | None = None
         self._draining = False
 
-    async def serve(self, listener: socket.socket) -> None:
+    async def serve(self, listener: trio.SocketListener) -> None:
         """Accept callers until cancelled."""
-        listening = trio.socket.from_stdlib_socket(listener)
+        listening = listener.socket
+        listening.listen(_QUEUE)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             while True:
