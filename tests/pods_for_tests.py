@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -91,24 +90,27 @@ async def assert_reset(stream: trio.SocketStream) -> None:
         await stream.receive_some(1)
 
 
-async def assert_soon_reset(call: Callable[[], Awaitable[trio.SocketStream]]) -> None:
+async def assert_refused(pod: Pod, address: str, port: int) -> None:
+    """A call is reset, at once or after some thought."""
+    with trio.fail_after(10), pytest.raises((ConnectionResetError, trio.BrokenResourceError)):
+        await (await pod.call(address, port)).receive_some(1)
+
+
+async def assert_soon_refused(pod: Pod, address: str, port: int) -> None:
     """Calls are refused as soon as the worker has heard what changed."""
-    with trio.fail_after(10):
+    with trio.fail_after(10), suppress(ConnectionResetError, trio.BrokenResourceError):
         while True:
-            async with await call() as stream:
+            async with await pod.call(address, port) as stream:
                 with trio.move_on_after(0.1):
-                    try:
-                        await stream.receive_some(1)
-                    except trio.BrokenResourceError:
-                        return
+                    await stream.receive_some(1)
 
 
-async def assert_soon_served(call: Callable[[], Awaitable[trio.SocketStream]], server: trio.SocketListener) -> None:
+async def assert_soon_served(pod: Pod, address: str, port: int, server: trio.SocketListener) -> None:
     """Calls are served as soon as the worker has heard what changed."""
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, _echo, [server])
-            while not await _echoed(call):
+            while not await _echoed(pod, address, port):
                 pass
             nursery.cancel_scope.cancel()
 
@@ -119,9 +121,9 @@ async def _echo(stream: trio.SocketStream) -> None:
             await stream.send_all(data)
 
 
-async def _echoed(call: Callable[[], Awaitable[trio.SocketStream]]) -> bool:
-    async with await call() as stream:
-        with suppress(trio.BrokenResourceError):
+async def _echoed(pod: Pod, address: str, port: int) -> bool:
+    with suppress(ConnectionResetError, trio.BrokenResourceError):
+        async with await pod.call(address, port) as stream:
             await stream.send_all(b"ping")
             return bool(await stream.receive_some(4) == b"ping")
     return False

@@ -15,7 +15,7 @@ from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, TextMatch, T
 from mesh.refusal import Reason
 from mesh.snapshot import Drop
 from tests.pki_for_tests import authority, credentials
-from tests.pods_for_tests import assert_reset, assert_soon_reset, assert_soon_served, exchange
+from tests.pods_for_tests import assert_refused, assert_reset, assert_soon_refused, assert_soon_served, exchange
 from tests.tunnel_ends import running_relay, until
 from ztunnel.keeper import rules
 
@@ -40,7 +40,7 @@ def about(name: str, action: Action, account: str) -> Policy:
 async def test_policy_deny(pair):
     pair.node.know(about("no-web", Action.DENY, "web"))
     pair.db.listen(8080)
-    await assert_soon_reset(lambda: pair.web.call(pair.db.address(), 8080))
+    await assert_soon_refused(pair.web, pair.db.address(), 8080)
     await until(lambda: any(one.refusal for one in pair.node.closed(outbound=False)))
     refused = next(one for one in pair.node.closed(outbound=False) if one.refusal)
     assert refused.refusal.reason is Reason.POLICY_DENIED
@@ -51,9 +51,9 @@ async def test_policy_deny(pair):
 async def test_policy_allow(pair):
     pair.node.know(about("only-web", Action.ALLOW, "web"))
     application = pair.db.listen(8080)
-    await assert_soon_served(lambda: pair.web.call(pair.db.address(), 8080), application)
+    await assert_soon_served(pair.web, pair.db.address(), 8080, application)
     pair.node.know(about("only-web", Action.ALLOW, "cart"))
-    await assert_soon_reset(lambda: pair.web.call(pair.db.address(), 8080))
+    await assert_soon_refused(pair.web, pair.db.address(), 8080)
 
 
 async def test_policy_change_ends_what_is_denied_now_and_nothing_else(pair):
@@ -75,7 +75,7 @@ async def test_strict_refuses_plaintext(pair):
     pair.node.know(STRICT)
     await rules.remove(pair.web.place.namespace, ipv6=True)
     pair.db.listen(8080)
-    await assert_soon_reset(lambda: pair.web.call(pair.db.address(), 8080))
+    await assert_soon_refused(pair.web, pair.db.address(), 8080)
     record = await pair.told(outbound=False)
     assert (record.refusal.reason, record.source.identity) == (Reason.POLICY_DENIED, None)
     pair.node.know(gone=[Drop(Policy, STRICT.key)])
@@ -177,6 +177,6 @@ async def test_destination_of_wrong_identity_is_refused(pair):
     impostor = replace(pair.db.workload, service_account="somebody-else")
     pair.node.know(impostor)
     pair.db.listen(8080)
-    await assert_reset(await pair.web.call(pair.db.address(), 8080))
+    await assert_refused(pair.web, pair.db.address(), 8080)
     record = await pair.told(outbound=True)
     assert record.refusal.reason is Reason.WRONG_IDENTITY

@@ -11,7 +11,7 @@ from mesh.identity import Identity
 from mesh.refusal import Reason
 from mesh.snapshot import Drop
 from mesh.workload import GatewayAddress, NamespacedHostname, TunnelProtocol, Workload
-from tests.pods_for_tests import VIP, assert_reset, assert_soon_reset, assert_soon_served, close, exchange
+from tests.pods_for_tests import VIP, assert_refused, assert_soon_refused, assert_soon_served, close, exchange
 from ztunnel.keeper import rules
 
 pytestmark = pytest.mark.netns
@@ -109,7 +109,7 @@ async def test_half_close_travels(pair):
 
 async def test_empty_service(pair):
     pair.node.know(replace(pair.db.workload, healthy=False))
-    await assert_reset(await pair.web.call(VIP, 80))
+    await assert_refused(pair.web, VIP, 80)
     record = await pair.told(outbound=True)
     assert record.refusal.reason is Reason.NO_HEALTHY_ENDPOINT
     assert "shop/db.shop.svc.cluster.local" in record.refusal.detail
@@ -119,12 +119,12 @@ async def test_missing_waypoint_is_refused_not_bypassed(pair):
     at = GatewayAddress(NamespacedHostname("shop", "waypoint.shop.svc.cluster.local"))
     pair.node.know(replace(pair.service, waypoint=at))
     pair.db.listen(8080)
-    await assert_reset(await pair.web.call(VIP, 80))
+    await assert_refused(pair.web, VIP, 80)
     assert (await pair.told(outbound=True)).refusal.reason is Reason.NO_HEALTHY_WAYPOINT
 
 
 async def test_application_that_does_not_listen(pair):
-    await assert_reset(await pair.web.call(pair.db.address(), 8080))
+    await assert_refused(pair.web, pair.db.address(), 8080)
     assert (await pair.told(outbound=False)).refusal.reason is Reason.CONNECT_FAILED
     assert (await pair.told(outbound=True)).refusal.reason is Reason.PEER_REFUSED
 
@@ -134,7 +134,7 @@ async def test_a_worker_is_kept_up_to_date_about_what_it_asked(pair):
     client = await pair.web.call(VIP, 80)
     server = await application.accept()
     pair.node.know(replace(pair.db.workload, healthy=False))
-    await assert_soon_reset(lambda: pair.web.call(VIP, 80))
+    await assert_soon_refused(pair.web, VIP, 80)
     pair.node.know(pair.db.workload)
-    await assert_soon_served(lambda: pair.web.call(VIP, 80), application)
+    await assert_soon_served(pair.web, VIP, 80, application)
     await exchange(client, server)
