@@ -183,13 +183,17 @@ def _read_value(at: Field, name: str) -> str:
         at.fault(f"{value!r} is not a port", "a number from 1 to 65535, in quotes")
     elif name == "serviceAccounts" and not _ACCOUNT.fullmatch(value):
         at.fault(f"{value!r} is not a service account", "write name or namespace/name, without wildcards")
-    elif "*" in value[1:-1] or (value != "*" and value.startswith("*") and value.endswith("*")):
+    elif _misuses_wildcards(value) and not (name == "paths" and "{" in value):
         at.fault(f"{value!r} has a wildcard too many", "one '*' may be the first or the last character")
     elif value.startswith("spiffe://") and name == "principals":
         at.fault("principals are written without spiffe://", f"write {value.removeprefix('spiffe://')}")
     else:
         return value
     return ""
+
+
+def _misuses_wildcards(value: str) -> bool:
+    return value != "*" and ("*" in value[1:-1] or (value.startswith("*") and value.endswith("*")))
 
 
 def _is_network(value: str) -> bool:

@@ -49,7 +49,7 @@ def _programmed(world: World, gateway: Gateway) -> Condition:
     pods = ready_pods(world, gateway)
     if not pods:
         return no("Pending", "none of its pods is ready: calls through it are refused")
-    return Condition("Programmed", holds=True, reason="Programmed", message=f"{len(pods)} of its pods are ready")
+    return Condition("Programmed", holds=True, reason="Programmed", message=f"ready pods: {len(pods)}")
 
 
 def _listener_status(

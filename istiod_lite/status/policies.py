@@ -56,7 +56,7 @@ def _by_ztunnel(world: World, policy: AuthorizationPolicy, settings: Settings) -
             some = ", ".join(outside[:3]) + (f" and {len(outside) - 3} more" if len(outside) > 3 else "")
             fault = f"nothing enforces it for pods that are not in the mesh: {some}"
             return Condition(ZTUNNEL, holds=False, reason="WorkloadNotCaptured", message=fault)
-        message += f", for {len(selected)} pods" if selected else ", but it selects no pod yet"
+        message += f"; selected pods: {len(selected)}"
     return Condition(ZTUNNEL, holds=True, reason="Accepted", message=message)
 
 

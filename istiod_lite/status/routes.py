@@ -98,7 +98,7 @@ class RouteStatuses:
         broken = [rule for rule in route.rules if any(isinstance(one, Unsupported) for one in rule.filters)]
         if len(broken) == len(route.rules):
             return no("UnsupportedValue", "every rule has a filter that is not supported")
-        message = "the route is in force"
+        message = "the route is valid"
         if route.hostnames:
             message += "; its hostnames are ignored, for all requests to a Service are meant (GEP-1294)"
         return Condition("Accepted", holds=True, reason="Accepted", message=message)
