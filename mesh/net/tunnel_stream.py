@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 from typing import TYPE_CHECKING
 
 import trio
@@ -60,7 +61,7 @@ class TunnelStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has arrived, at most `max_bytes`; b"" after the peer's orderly end."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be positive")
         if self._busy_receiving:
             raise trio.BusyResourceError("another task is receiving")
