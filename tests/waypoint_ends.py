@@ -32,7 +32,7 @@ from mesh.workload import (
     Workload,
 )
 from tests.pki_for_tests import WEB, credentials
-from tests.tunnel_ends import Inbound, running_relay
+from tests.tunnel_ends import Inbound, running_relay, until
 from waypoint.callee import Gateway
 from waypoint.http.exchange import Exchange
 from waypoint.http.http1_client import Http1Client
@@ -106,6 +106,11 @@ class World:
     def put(self, *resources: object) -> None:
         """Add or replace resources."""
         self.change(*(Put(one) for one in resources))  # type: ignore[arg-type]
+
+    async def recorded(self, count: int) -> list[Record]:
+        """The records, once there are so many: they are made when a request is over at the waypoint."""
+        await until(lambda: len(self.records) >= count)
+        return self.records
 
     async def connect(self, authority: str) -> Stream | Rejected:
         """A caller's tunnel stream to the waypoint."""

@@ -17,7 +17,6 @@ from h2.events import (
     InformationalResponseReceived,
     RequestReceived,
     ResponseReceived,
-    SettingsAcknowledged,
     StreamEnded,
     StreamReset,
     TrailersReceived,
@@ -64,6 +63,10 @@ class Http2:
         self._client = client
         self._h2 = H2Connection(H2Configuration(client_side=client, header_encoding=None))
         self._h2.local_settings = Settings(client=client, initial_values=_settings(client))
+        # h2 has copied these two from the settings it made itself. Bigger heads than we announce are read to their
+        # end, so that they can be answered with 431.
+        self._h2.max_inbound_frame_size = MAX_FRAME
+        self._h2.decoder.max_header_list_size = 4 * MAX_HEAD
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
         self._frames = b""
@@ -216,9 +219,6 @@ class Http2:
                 return self._was_reset(event)
             case ConnectionTerminated():
                 return self._going_away(event)
-            case SettingsAcknowledged():
-                # Bigger heads than we announce are read to their end, so that they can be answered with 431.
-                self._h2.decoder.max_header_list_size = 4 * MAX_HEAD
             case DataReceived() | ResponseReceived() | InformationalResponseReceived() | TrailersReceived():
                 return self._received(event.stream_id, fields2.read(event))
             case StreamEnded():
