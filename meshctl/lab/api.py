@@ -44,6 +44,16 @@ class Api:
         self._store.put(new)
         return "configured"
 
+    def namespaces(self) -> frozenset[str]:
+        """Return the namespaces that objects may be in."""
+        found = self._store.of_kind("Namespace")
+        return frozenset(body["metadata"]["name"] for body in found if "deletionTimestamp" not in body["metadata"])
+
+    def discard(self, key: Key) -> None:
+        """Remove an object, if it is there."""
+        if key in self._store.objects:
+            self.delete(key)
+
     def delete(self, key: Key) -> str:
         """Remove an object, or begin the end of one that takes time."""
         found = self._found(key)
@@ -78,8 +88,7 @@ class Api:
         return found
 
     def _require_namespaces(self, bodies: Sequence[Body]) -> None:
-        known = {key.name for key in self._store.objects if key.kind == "Namespace"}
-        known |= {body["metadata"]["name"] for body in bodies if body["kind"] == "Namespace"}
+        known = self.namespaces() | {body["metadata"]["name"] for body in bodies if body["kind"] == "Namespace"}
         for body in bodies:
             if (namespace := body["metadata"].get("namespace", "")) and namespace not in known:
                 raise Failure(

@@ -9,18 +9,23 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshctl.lab.admission import Admission
+from meshctl.lab.agent import Agent
 from meshctl.lab.api import Api
 from meshctl.lab.control import Control
+from meshctl.lab.exposure import expose_programs
+from meshctl.lab.generated import GeneratedFolder
 from meshctl.lab.init import CommandFailed, Init
 from meshctl.lab.kubelet import Kubelet
 from meshctl.lab.launch import Options
 from meshctl.lab.nameserver import Nameserver
 from meshctl.lab.network import Network, Node
+from meshctl.lab.node_proxy import NodeProxy
 from meshctl.lab.place import Place
 from meshctl.lab.server import Server
 from meshctl.lab.sessions import Sessions
@@ -28,7 +33,9 @@ from meshctl.lab.status import StatusFolder
 from meshctl.lab.store import Store
 from meshctl.lab.surroundings import Surroundings
 from meshctl.lab.survey import Survey
+from meshctl.lab.system import system_objects
 from meshctl.lab.tokens import TokenIssuer
+from meshctl.manifest import Body
 
 log = logging.getLogger("meshctl.lab")
 
@@ -85,6 +92,7 @@ class Daemon:
 
     async def _build(self, tasks: asyncio.TaskGroup) -> None:
         place, options = self._told.place, self._told.options
+        expose_programs()
         init, store, issuer = Init(), Store(place.objects), TokenIssuer()
         place.jwks.write_text(issuer.jwks(), encoding="utf-8")
         network = Network(init)
@@ -92,16 +100,39 @@ class Daemon:
         numbers = range(1, options.nodes + 1)
         nodes = await asyncio.gather(*(network.add_node(number, options.nodes) for number in numbers))
         by_name = {node.name: node for node in nodes}
-        kubelet = Kubelet(Surroundings(place, init, network, store, issuer), by_name, lambda _node: None)
+        around = Surroundings(place, init, network, store, issuer)
+        agents, proxies = self._node_programs(around, nodes)
+        kubelet = Kubelet(around, by_name, agents.get)
         control = Control(store, network, kubelet, nodes)
         await self._serve_names(control, nodes)
         api = Api(store, Admission(init, place.objects, bare=options.bare), StatusFolder(place.status))
-        for namespace in FIRST_NAMESPACES:
-            api.write({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for body in self._first_objects():
+            api.write(body)
         tasks.create_task(control.run())
-        survey = Survey(place, store, kubelet, nodes)
+        for name, proxy in proxies.items():
+            tasks.create_task(agents[name].run(agents[name].listen()))
+            tasks.create_task(proxy.run())
+        tasks.create_task(GeneratedFolder(place.generated, api).run())
+        survey = Survey(around, kubelet, nodes=nodes, proxies=proxies, agents=agents)
         server = Server(place, api, Sessions(init, kubelet, by_name), survey, self._ending.set)
         tasks.create_task(server.run(server.listen()))
+
+    def _node_programs(self, around: Surroundings, nodes: list[Node]) -> tuple[dict[str, Agent], dict[str, NodeProxy]]:
+        """Return each node's CNI agent and ztunnel; a bare lab has none."""
+        options = self._told.options
+        agents: dict[str, Agent] = {}
+        proxies: dict[str, NodeProxy] = {}
+        for node in () if options.bare else nodes:
+            proxies[node.name] = proxy = NodeProxy(node, around, options.trust_domain)
+            proxy.make_folder()
+            agents[node.name] = Agent(node.name, proxy.cni_socket, around.store)
+        return agents, proxies
+
+    def _first_objects(self) -> Iterator[Body]:
+        for namespace in FIRST_NAMESPACES:
+            yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        if not self._told.options.bare:
+            yield from system_objects(self._told.place, self._told.options.trust_domain)
 
     async def _serve_names(self, control: Control, nodes: list[Node]) -> None:
         nameserver = Nameserver(lambda: control.zone)

@@ -99,7 +99,7 @@ class Server:
         return {"kind": kind.name, "objects": found, "processes": self._survey.pids()}
 
     async def _status(self, _request: Message) -> object:
-        return await self._survey.report()
+        return self._survey.report()
 
     async def _down(self, _request: Message) -> object:
         asyncio.get_running_loop().call_later(0.05, self._end)  # after the answer has been sent

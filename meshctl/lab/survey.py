@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mesh.enrolment import REDIRECTION
+from meshctl.lab.agent import Agent
 from meshctl.lab.endpoints import is_ready
 from meshctl.lab.kubelet import Kubelet
 from meshctl.lab.network import Node
-from meshctl.lab.place import Place
+from meshctl.lab.node_proxy import NodeProxy
 from meshctl.lab.privilege import several_users
-from meshctl.lab.store import Store
+from meshctl.lab.surroundings import Surroundings
 from meshctl.manifest import Body
 
 
 class Survey:
     """Looks, and changes nothing."""
 
-    def __init__(self, place: Place, store: Store, kubelet: Kubelet, nodes: Sequence[Node]) -> None:
-        self._place = place
-        self._store = store
+    def __init__(
+        self,
+        around: Surroundings,
+        kubelet: Kubelet,
+        *,
+        nodes: Sequence[Node],
+        proxies: Mapping[str, NodeProxy],
+        agents: Mapping[str, Agent],
+    ) -> None:
+        self._place = around.place
+        self._store = around.store
         self._kubelet = kubelet
         self._nodes = nodes
+        self._proxies = proxies
+        self._agents = agents
 
     def pids(self) -> dict[str, list[int]]:
         """Return the first process of every running container by "namespace/pod", numbered as inside the lab."""
@@ -31,25 +43,35 @@ class Survey:
             for pod in self._kubelet.pods
         }
 
-    async def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Return everything about the lab as plain data."""
         pods = [self._pod(body) for body in self._store.of_kind("Pod")]
         waiting = [f"pod {pod['namespace']}/{pod['name']}: {pod['why']}" for pod in pods if pod["why"]]
+        nodes = [self._node(node) for node in self._nodes]
+        waiting += [f"ztunnel on {node['name']}: {node['why']}" for node in nodes if node["why"]]
         waiting += self._unborn()
         return {
             "name": self._place.name,
             "root": str(self._place.root),
             "one_uid": not several_users(),
-            "nodes": [{"name": node.name, "address": str(node.address)} for node in self._nodes],
+            "nodes": nodes,
             "pods": pods,
             "processes": processes(),
             "waiting": waiting,
         }
 
+    def _node(self, node: Node) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": node.name, "address": str(node.address), "why": "", "logs": []}
+        if proxy := self._proxies.get(node.name):
+            found |= {"ztunnel": proxy.pid, "restarts": proxy.restarts, "why": proxy.why}
+            found["logs"] = [str(self._place.node_log(node.name))]
+        return found
+
     def _pod(self, body: Body) -> dict[str, Any]:
         metadata, status = body["metadata"], body.get("status", {})
         done = status.get("phase") == "Succeeded"
-        why = "" if done or is_ready(body) or "deletionTimestamp" in metadata else _why_not(status)
+        why = "" if done or is_ready(body) or "deletionTimestamp" in metadata else self._why_not(body)
+        annotations = metadata.get("annotations") or {}
         logs = [
             str(self._place.container_log(metadata["namespace"], metadata["name"], container["name"]))
             for container in body["spec"]["containers"]
@@ -61,10 +83,17 @@ class Survey:
             "address": status.get("podIP", ""),
             "phase": status.get("phase", "Pending"),
             "ready": is_ready(body),
+            "enrolled": annotations.get(REDIRECTION) == "enabled",
             "pids": self.pids().get(f"{metadata['namespace']}/{metadata['name']}", []),
             "why": why,
             "logs": logs,
         }
+
+    def _why_not(self, body: Body) -> str:
+        agent = self._agents.get(body["spec"].get("nodeName", ""))
+        if agent is not None and (waits := agent.waits_for(body["metadata"]["uid"])):
+            return waits
+        return _of_containers(body.get("status", {}))
 
     def _unborn(self) -> list[str]:
         """Return the Deployments that have fewer pods than they ask for."""
@@ -75,7 +104,7 @@ class Survey:
         ]
 
 
-def _why_not(status: Body) -> str:
+def _of_containers(status: Body) -> str:
     for container in status.get("containerStatuses", ()):
         if waiting := container["state"].get("waiting"):
             return f"{waiting['reason']} {waiting['message']}".strip()

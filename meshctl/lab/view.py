@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import meshctl
 from meshctl.lab import kernel
+from meshctl.lab.exposure import program_folders
 
 _OWN = frozenset({"run", "tmp", "dev", "proc", "sys"})
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -40,7 +39,7 @@ def enter_view(staging: Path, mounts: Sequence[Mount], files: Mapping[str, Path]
     kernel.mount("tmpfs", staging, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     _machine(staging)
     _devices(staging / "dev")
-    for folder in _hidden_parts_of_this_program():
+    for folder in _hidden_programs():
         _lay(staging, Mount(folder, str(folder), read_only=True))
     for target, source in files.items():
         _lay(staging, Mount(source, target, read_only=True))
@@ -82,10 +81,9 @@ def _devices(folder: Path) -> None:
     (folder / "shm").chmod(0o1777)
 
 
-def _hidden_parts_of_this_program() -> list[Path]:
-    """Return where this Python and its packages are if that is below a folder that containers have their own of."""
-    parts = {Path(sys.prefix), Path(sys.base_prefix), Path(meshctl.__file__).resolve().parents[1]}
-    return sorted(part for part in parts if part.parts[1] in _OWN)
+def _hidden_programs() -> list[Path]:
+    """Return the parts of this Python that lie below a folder that containers have their own of."""
+    return [folder for folder in program_folders() if folder.parts[1] in _OWN]
 
 
 def _lay(root: Path, mount: Mount) -> None:

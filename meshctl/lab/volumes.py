@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshctl.lab.file import write_whole
 from meshctl.lab.podspec import ConfigMaps, Unmet, field_of
 from meshctl.manifest import Body
 
@@ -39,14 +39,15 @@ def token_seconds(pod: Body) -> int | None:
 
 def volume_folder(volume: Body, folder: Path) -> Path:
     """Return the folder or file that a volume shows. Raises Unmet if a hostPath is not there."""
-    if host := volume.get("hostPath"):
+    host: Body | None = volume.get("hostPath")
+    if host:
         path = Path(str(host["path"]))
         if host.get("type", "").endswith("OrCreate"):
             path.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             raise Unmet(f"volume {volume['name']}: {path} does not exist on this machine")
         return path
-    return folder / volume["name"]
+    return folder / str(volume["name"])
 
 
 def fill(pod: Body, folder: Path, config_maps: ConfigMaps, tokens: Tokens, owner: int | None) -> None:
@@ -65,7 +66,9 @@ def fill(pod: Body, folder: Path, config_maps: ConfigMaps, tokens: Tokens, owner
             continue
         files = dict(_files(volume, pod, config_maps, tokens))
         for name, file in files.items():
-            _write(target / name, file, owner)
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, file.text, file.mode, owner)
         for stale in {path for path in target.rglob("*") if path.is_file()} - {target / name for name in files}:
             stale.unlink()
 
@@ -111,15 +114,3 @@ def _downward_files(wanted: Body, pod: Body) -> Iterator[tuple[str, File]]:
     for item in wanted.get("items") or ():
         if "fieldRef" in item:
             yield item["path"], File(field_of(pod, item["fieldRef"]["fieldPath"]), _OPEN)
-
-
-def _write(path: Path, file: File, owner: int | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8") as out:  # noqa: PTH123  (a descriptor, not a path)
-        out.write(file.text)
-        os.fchmod(fd, file.mode)
-        if owner is not None:
-            os.fchown(fd, owner, -1)
-    fresh.rename(path)

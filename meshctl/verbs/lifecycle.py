@@ -127,7 +127,7 @@ def status(lab: LabOption = None) -> None:
 def _nodes(report: dict[str, Any]) -> Table:
     table = plain_table("NODE", "ADDRESS", "ZTUNNEL", "RESTARTS")
     for node in report["nodes"]:
-        table.add_row(node["name"], node["address"], node.get("ztunnel", "-"), str(node.get("restarts", 0)))
+        table.add_row(node["name"], node["address"], str(node.get("ztunnel", "-")), str(node.get("restarts", 0)))
     return table
 
 
