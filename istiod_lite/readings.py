@@ -1,6 +1,7 @@
 """What has been read so far: the objects of every file, and the last good fact of every object.
 
 An object that turns bad keeps its last good fact: a slip of the pen must not take a policy or a pod out of the mesh.
+A policy that never was good is replaced by one that denies, for without it everybody would be let in.
 Only an object that is gone from its file, with that file readable, is gone.
 """
 
@@ -71,8 +72,9 @@ class Readings:
                 good[obj.key] = found
                 continue
             problems += found
-            if obj.key in kept and any(one.grave for one in found):
-                good[obj.key] = kept[obj.key]
+            last = kept.get(obj.key) if any(one.grave for one in found) else None
+            if (instead := last or facts.stand_in(obj, found)) is not None:
+                good[obj.key] = instead
         keys = frozenset(obj.key for obj in objects)
         broken = any(fault.grave for fault in faults)
         if broken:

@@ -1,6 +1,7 @@
 """Facts: what the objects of the cluster say, read strictly into immutable values, one file per kind.
 
-`read` is the only way in. It never guesses: an object with any fault is reported and not used.
+`read` never guesses: an object with any fault is reported and not used. `stand_in` gives what protects in the place of
+a policy that never could be read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from istiod_lite.facts.pod import Pod, read_pod
 from istiod_lite.facts.route import RouteFact
 from istiod_lite.facts.service import Service, read_service
 from istiod_lite.facts.serviceaccount import ServiceAccount, read_service_account
+from istiod_lite.facts.standin import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,7 @@ __all__ = [
     "Service",
     "ServiceAccount",
     "read",
+    "stand_in",
 ]
 
 Fact = (

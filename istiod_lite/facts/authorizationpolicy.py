@@ -81,6 +81,8 @@ class AuthorizationPolicy:
     targets: tuple[TargetRef, ...]
     rules: tuple[PolicyRule, ...]
     dry_run: bool
+    fault: str = ""
+    """Why the object could not be read, if this is what stands in for it."""
 
 
 def read_authorization_policy(obj: Object, root: Field) -> AuthorizationPolicy:
@@ -88,9 +90,8 @@ def read_authorization_policy(obj: Object, root: Field) -> AuthorizationPolicy:
     root.knows("apiVersion", "kind", "metadata", "spec", "status")
     meta, spec = read_metadata(obj, root), root["spec"]
     spec.knows("action", "provider", "rules", "selector", "targetRef", "targetRefs")
-    references = [spec["targetRef"]] if spec["targetRef"].given else []
-    references += spec["targetRefs"].each(16)
-    if references and spec["selector"].given:
+    targets = read_targets(spec, obj.namespace)
+    if targets and spec["selector"].given:
         spec["selector"].fault("a policy has a selector or targetRefs, not both", "take one of them away")
     action = spec["action"].choice(("ALLOW", "DENY", "AUDIT", "CUSTOM"), "ALLOW")
     spec["provider"].knows("name")
@@ -100,7 +101,7 @@ def read_authorization_policy(obj: Object, root: Field) -> AuthorizationPolicy:
         meta=meta,
         action=action,
         selector=read_workload_selector(spec["selector"]),
-        targets=tuple(_read_target(one, obj.namespace) for one in references),
+        targets=targets,
         rules=tuple(_read_rule(one) for one in spec["rules"].each(512)),
         dry_run=meta.annotations.get("istio.io/dry-run") == "true",
     )
@@ -110,6 +111,13 @@ def read_workload_selector(at: Field) -> tuple[tuple[str, str], ...] | None:
     """Read Istio's WorkloadSelector: plain labels; one without labels selects as if there were none."""
     labels = at.knows("matchLabels")["matchLabels"].mapping()
     return tuple(sorted(labels.items())) or None
+
+
+def read_targets(spec: Field, namespace: str) -> tuple[TargetRef, ...]:
+    """Read `targetRefs`, and `targetRef` that they replaced."""
+    references = [spec["targetRef"]] if spec["targetRef"].given else []
+    references += spec["targetRefs"].each(16)
+    return tuple(_read_target(one, namespace) for one in references)
 
 
 def _read_target(at: Field, namespace: str) -> TargetRef:

@@ -40,9 +40,19 @@ def policy_status(
     world: World, policy: AuthorizationPolicy, settings: Settings, moment: Moment, former: Status
 ) -> Status:
     """The status of one AuthorizationPolicy."""
-    condition = _by_waypoint(world, policy, settings) if policy.targets else _by_ztunnel(world, policy, settings)
+    if policy.fault:
+        condition = _unreadable(policy)
+    elif policy.targets:
+        condition = _by_waypoint(world, policy, settings)
+    else:
+        condition = _by_ztunnel(world, policy, settings)
     generation = policy.meta.generation
     return {"conditions": moment.written([condition], generation, former.get("conditions"))}
+
+
+def _unreadable(policy: AuthorizationPolicy) -> Condition:
+    message = f"it cannot be read, so all that it is for is denied: {policy.fault}"
+    return Condition(WAYPOINT if policy.targets else ZTUNNEL, holds=False, reason="Invalid", message=message)
 
 
 def _by_ztunnel(world: World, policy: AuthorizationPolicy, settings: Settings) -> Condition:
