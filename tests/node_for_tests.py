@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from mesh import pki
+from mesh.net.certs import SigningFailed
 from mesh.net.metrics import Metrics
 from mesh.record import Event, Record
 from mesh.snapshot import Drop, Put, Resource
@@ -78,6 +79,7 @@ class Node:
         self.ttl = timedelta(hours=1)
         self.signed: list[Pod] = []
         self.workers: list[Worker] = []
+        self.authority_is_away = False
 
     def know(self, *resources: Resource, gone: Iterable[Drop] = ()) -> None:
         """The mesh is told of these."""
@@ -92,19 +94,47 @@ class Node:
     async def sign(self, pod: Pod, csr: bytes) -> pki.Chain:
         """The authority at the other end of the supervisor."""
         self.signed.append(pod)
+        if self.authority_is_away:
+            raise SigningFailed("the authority is away")
         chain = pki.issue(authority(), csr, self.place.identity(pod), self.ttl, datetime.now(UTC))
         assert isinstance(chain, pki.Chain)
         return chain
 
+    def forget_everything(self) -> None:
+        """As a supervisor that has just started, and has not heard of istiod."""
+        self.state = State()
+        self.ledger = Ledger(self.state, self.place, Metrics("test"), self.records.append)
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """The supervisor is not there while the block runs, and comes back after it."""
+        self._serving.cancel()
+        await self._stopped.wait()
+        yield
+        self._back.set()
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The supervisor is there while the block runs."""
-        door = open_door(self.path)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(attend, door, self.roster, self._converse)
-            nursery.start_soon(self.ledger.log)
+            await nursery.start(self._run)
             yield
             nursery.cancel_scope.cancel()
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        while True:
+            self._serving, self._stopped, self._back = trio.CancelScope(), trio.Event(), trio.Event()
+            door = open_door(self.path)
+            with self._serving:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(attend, door, self.roster, self._converse)
+                    nursery.start_soon(self.ledger.log)
+                    task_status.started()
+            await door.aclose()
+            self.path.unlink()
+            self._stopped.set()
+            await self._back.wait()
+            task_status = trio.TASK_STATUS_IGNORED
 
     def start_worker(self, name: str, namespace: int, listeners: Listeners, *, drain: float = 2.0) -> Worker:
         """A worker for the pod of this name, whose service account has the same name."""
@@ -115,9 +145,13 @@ class Node:
             pass_fds=(namespace, *listeners.descriptors(), writing),
         )
         os.close(writing)
-        self.roster.note(Entry(Pod(name, name, "shop", name), process.pid, os.getuid()))
+        self.admit(Pod(name, name, "shop", name), process.pid, os.getuid())
         self.workers.append(Worker(process, reading))
         return self.workers[-1]
+
+    def admit(self, pod: Pod, pid: int, uid: int) -> None:
+        """As the keeper tells of a worker."""
+        self.roster.note(Entry(pod, pid, uid))
 
     def end(self) -> None:
         """Leave no process behind."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,8 +20,16 @@ from ztunnel.keeper.listeners import Listeners
 
 
 @pytest.fixture
-async def pair(pod: Any, peer: Any, tmp_path: Any) -> AsyncIterator[Pair]:
-    node = Node(tmp_path / "supervisor.sock")
+def run_dir() -> Iterator[Path]:
+    """Where the supervisor's socket is: any user may come through, as workers with users of their own must."""
+    with TemporaryDirectory() as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+@pytest.fixture
+async def pair(pod: Any, peer: Any, run_dir: Path) -> AsyncIterator[Pair]:
+    node = Node(run_dir / "supervisor.sock")
     service = Service(
         "db", "shop", "db.shop.svc.cluster.local", (NetworkAddress("", ip_address(VIP)),), (Port(80, 8080),)
     )
