@@ -7,7 +7,6 @@ that exception stands in for the plain strict one, for any DENY that matches wou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts import PeerAuthentication
@@ -25,13 +24,6 @@ _CONVERTED: Final = "converted_peer_authentication_"
 _NO_IDENTITY: Final = Clause((Match(not_principals=(TextMatch(TextMatchKind.PRESENCE),)),))
 
 
-@dataclass(frozen=True, slots=True)
-class Strictness:
-    """The keys of the policies that make a pod strict, none if it takes plain text."""
-
-    policies: tuple[str, ...]
-
-
 def peer_policies(world: World, settings: Settings) -> Iterator[Policy]:
     """The policies that stand for all PeerAuthentications."""
     if not world.all(PeerAuthentication):
@@ -42,8 +34,8 @@ def peer_policies(world: World, settings: Settings) -> Iterator[Policy]:
             yield _deny(fact.meta.namespace, _CONVERTED + fact.meta.name, rules)
 
 
-def strictness(world: World, pod: Pod, settings: Settings) -> Strictness:
-    """Which of those policies hold for a pod."""
+def peer_policies_for(world: World, pod: Pod, settings: Settings) -> tuple[str, ...]:
+    """The keys of those of them that hold for a pod, none if it takes plain text."""
     own = next(
         (
             fact
@@ -53,10 +45,10 @@ def strictness(world: World, pod: Pod, settings: Settings) -> Strictness:
         None,
     )
     if own is not None and _port_rules(world, own, settings):
-        return Strictness((f"{own.meta.namespace}/{_CONVERTED}{own.meta.name}",))
+        return (f"{own.meta.namespace}/{_CONVERTED}{own.meta.name}",)
     if _mode(world, own, pod.meta.namespace, settings) == "STRICT":
-        return Strictness((f"{settings.root_namespace}/{STRICT_POLICY}",))
-    return Strictness(())
+        return (f"{settings.root_namespace}/{STRICT_POLICY}",)
+    return ()
 
 
 def _mode(world: World, own: PeerAuthentication | None, namespace: str, settings: Settings) -> str:

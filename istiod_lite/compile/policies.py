@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.compile.peerauthentications import peer_policies, strictness
+from istiod_lite.compile.peerauthentications import peer_policies, peer_policies_for
 from istiod_lite.facts import AuthorizationPolicy
 from mesh.policy import (
     Action,
@@ -104,7 +104,7 @@ def policies_selecting(world: World, pod: Pod, settings: Settings) -> tuple[str,
             chosen = fact.selector is not None and all(pod.meta.labels.get(k) == v for k, v in fact.selector)
             if chosen and not fact.targets and fact.action != "AUDIT":
                 keys.append(f"{fact.meta.namespace}/{fact.meta.name}")
-    return (*keys, *strictness(world, pod, settings).policies)
+    return (*keys, *peer_policies_for(world, pod, settings))
 
 
 def _scope(fact: AuthorizationPolicy, settings: Settings) -> Scope:

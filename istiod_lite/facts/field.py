@@ -196,9 +196,9 @@ class Field:
         return MappingProxyType({str(key): self[str(key)].text() for key in self.value})
 
     def differ(self, entries: Iterable[Field], key: Callable[[Field], Any], what: str) -> None:
-        """Check that no two entries have the same key."""
-        seen: set[Any] = set()
+        """Check that no two entries have the same key, which may be any value: a reader has yet to look at it."""
+        seen: set[str] = set()
         for one in entries:
-            if (found := key(one)) in seen:
-                one.fault(f"the same {what} is given twice: {found!r}", "keep one of them")
+            if (found := repr(key(one))) in seen:
+                one.fault(f"the same {what} is given twice: {found}", "keep one of them")
             seen.add(found)

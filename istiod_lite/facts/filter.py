@@ -20,7 +20,7 @@ _BODY: Final = {
     "ExtensionRef": "extensionRef",
     "CORS": "cors",
 }
-_REPEATABLE: Final = frozenset({"RequestMirror", "ExtensionRef"})
+_REPEATABLE: Final = ("RequestMirror", "ExtensionRef")
 _ORIGIN_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*")
 
 
@@ -35,7 +35,8 @@ def read_filters(
     read = tuple(_read_filter(one, types, namespace, only_prefix=only_prefix) for one in entries)
     single = [one for one in entries if one["type"].value not in _REPEATABLE]
     at.differ(single, lambda one: one["type"].value, "filter type")
-    if {"RequestRedirect", "URLRewrite"} <= {one["type"].value for one in entries}:
+    types_given = [one["type"].value for one in entries]
+    if "RequestRedirect" in types_given and "URLRewrite" in types_given:
         at.fault("a request is redirected or rewritten, not both", "keep one of the two filters")
     return read
 
