@@ -105,7 +105,7 @@ class Exchanges(Conversation):
             if self._block.ends_stream and stream.reset_code is None:
                 stream.end_remote()
             if answer.status >= 300:
-                stream.reset(ErrorCode.NO_ERROR)
+                stream.reset(ErrorCode.CANCEL)
 
     def refuse(self, stream: StreamState, status: int, headers: Iterable[Field] = ()) -> None:
         """Server: answer with a status that is no success, and be done with the stream."""

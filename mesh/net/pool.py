@@ -10,6 +10,7 @@ import trio
 
 from mesh.net.dial import CONNECT_TIMEOUT
 from mesh.net.tunnel import DialFailed, Rejected, Stream, Tunnel
+from mesh.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
     from mesh.address import IP, Address
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mesh.identity import Identity
     from mesh.net.relay import Relay
     from mesh.net.tls import ClientTls
-    from mesh.refusal import Refusal
 
 STREAMS_PER_TUNNEL: Final = 100
 IDLE_SECONDS: Final = 300.0
@@ -124,6 +124,9 @@ class Pool:
             )
         except DialFailed as fault:
             dialling.refusal = fault.refusal
+        except BaseException:
+            dialling.refusal = Refusal(Reason.DRAINING, "the relay has ended")
+            raise
         else:
             self._tunnels.setdefault(key, []).append(_Kept(tunnel))
         finally:
