@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
-from request import Request, text, wish
+
+from examples.echo.request import Request, text, wish
 
 
 @dataclass

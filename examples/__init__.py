@@ -1,0 +1,1 @@
+"""Applications to run in the mesh, and to test it with."""
