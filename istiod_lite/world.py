@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from istiod_lite.object import ObjectKey
 
 _F = TypeVar("_F")
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +35,19 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the indices. Facts of a kind stand in the order of their keys."""
-        kinds: defaultdict[type, list[Any]] = defaultdict(list)
-        named: dict[tuple[type, str, str], Any] = {}
-        pods: defaultdict[tuple[str, str, str], list[Pod]] = defaultdict(list)
-        selecting: defaultdict[tuple[str, str, str], list[Service]] = defaultdict(list)
-        for key in sorted(self.facts):
-            fact = self.facts[key]
-            kinds[type(fact)].append(fact)
-            named[type(fact), key.namespace, key.name] = fact
-            if isinstance(fact, Pod):
-                for label in fact.meta.labels.items():
-                    pods[key.namespace, *label].append(fact)
-            elif isinstance(fact, Service) and fact.selector:
-                selecting[key.namespace, *min(fact.selector.items())].append(fact)
+        facts = [self.facts[key] for key in sorted(self.facts)]
+        pods = [fact for fact in facts if isinstance(fact, Pod)]
+        services = [fact for fact in facts if isinstance(fact, Service) and fact.selector]
+        policies = [fact for fact in facts if isinstance(fact, AuthorizationPolicy) and fact.selector is not None]
+        peers = sorted((fact for fact in facts if isinstance(fact, PeerAuthentication)), key=lambda one: one.meta.age)
         put = object.__setattr__
-        put(self, "_kinds", {kind: tuple(facts) for kind, facts in kinds.items()})
-        put(self, "_named", named)
-        put(self, "_labelled_pods", {label: tuple(facts) for label, facts in pods.items()})
-        policies: defaultdict[str, list[AuthorizationPolicy]] = defaultdict(list)
-        for policy in kinds[AuthorizationPolicy]:
-            if policy.selector is not None:
-                policies[policy.meta.namespace].append(policy)
-        peers: defaultdict[str, list[PeerAuthentication]] = defaultdict(list)
-        for peer in sorted(kinds[PeerAuthentication], key=lambda one: one.meta.age):
-            peers[peer.meta.namespace].append(peer)
-        put(self, "_policies", {namespace: tuple(facts) for namespace, facts in policies.items()})
-        put(self, "_peers", {namespace: tuple(facts) for namespace, facts in peers.items()})
-        put(self, "_selecting", {label: tuple(facts) for label, facts in selecting.items()})
+        put(self, "_kinds", _grouped((type(fact), fact) for fact in facts))
+        put(self, "_named", {(type(fact), fact.meta.namespace, fact.meta.name): fact for fact in facts})
+        labels = (((pod.meta.namespace, *label), pod) for pod in pods for label in pod.meta.labels.items())
+        put(self, "_labelled_pods", _grouped(labels))
+        put(self, "_selecting", _grouped(((one.meta.namespace, *min(one.selector.items())), one) for one in services))
+        put(self, "_policies", _grouped((policy.meta.namespace, policy) for policy in policies))
+        put(self, "_peers", _grouped((peer.meta.namespace, peer) for peer in peers))
 
     @classmethod
     def of(cls, facts: Iterable[Fact]) -> World:
@@ -99,6 +86,10 @@ class World:
         found = self.namespace(namespace)
         return {"kubernetes.io/metadata.name": namespace} | dict(found.meta.labels if found else {})
 
+    def namespaces_of_pods(self) -> tuple[str, ...]:
+        """The namespaces in which there are pods."""
+        return tuple(sorted({pod.meta.namespace for pod in self.all(Pod)}))
+
     def pods_labelled(self, namespace: str, name: str, value: str) -> tuple[Pod, ...]:
         """The pods of a namespace with this label."""
         return self._labelled_pods.get((namespace, name, value), ())
@@ -113,16 +104,20 @@ class World:
             for label in pod.meta.labels.items()
             for service in self._selecting.get((pod.meta.namespace, *label), ())
         ]
-        labels = pod.meta.labels
         for service in sorted(likely, key=lambda one: one.meta.name):
-            if all(labels.get(name) == value for name, value in service.selector.items()):
+            if service.selector.items() <= pod.meta.labels.items():
                 yield service
 
-    def pods_of(self, service: Service) -> Iterator[Pod]:
-        """The pods that the service's selector selects."""
-        if not service.selector:
-            return
-        wanted = service.selector
-        for pod in self.pods_labelled(service.meta.namespace, *min(wanted.items())):
-            if all(pod.meta.labels.get(name) == value for name, value in wanted.items()):
+    def pods_selected(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Pod]:
+        """The pods of a namespace that have all these labels, of which there must be one at least."""
+        wanted = labels.items()
+        for pod in self.pods_labelled(namespace, *min(wanted)):
+            if wanted <= pod.meta.labels.items():
                 yield pod
+
+
+def _grouped(pairs: Iterable[tuple[_K, _F]]) -> Mapping[_K, tuple[_F, ...]]:
+    groups: defaultdict[_K, list[_F]] = defaultdict(list)
+    for key, value in pairs:
+        groups[key].append(value)
+    return {key: tuple(values) for key, values in groups.items()}

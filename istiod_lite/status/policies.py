@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from istiod_lite.compile.policies import compile_policy
 from istiod_lite.compile.waypoints import BindingState, acceptance, is_waypoint_class, ready_pods, service_binding
 from istiod_lite.compile.workloads import is_captured
-from istiod_lite.facts import Gateway, GatewayClass, Pod, Service
+from istiod_lite.facts import Gateway, GatewayClass, Service
 from istiod_lite.status.condition import Condition
 
 if TYPE_CHECKING:
     from istiod_lite.compile.settings import Settings
-    from istiod_lite.facts import AuthorizationPolicy
+    from istiod_lite.facts import AuthorizationPolicy, Pod
     from istiod_lite.facts.authorizationpolicy import TargetRef
     from istiod_lite.status.condition import Moment
     from istiod_lite.world import World
@@ -72,14 +72,10 @@ def _by_ztunnel(world: World, policy: AuthorizationPolicy, settings: Settings) -
 
 def _selected(world: World, policy: AuthorizationPolicy, settings: Settings) -> list[Pod]:
     """The running pods that a selector selects; a policy of the root namespace selects in every namespace."""
-    everywhere = policy.meta.namespace == settings.root_namespace
-    return [
-        pod
-        for pod in world.all(Pod)
-        if (everywhere or pod.meta.namespace == policy.meta.namespace)
-        and not pod.finished
-        and all(pod.meta.labels.get(name) == value for name, value in policy.selector or ())
-    ]
+    own = policy.meta.namespace
+    namespaces = world.namespaces_of_pods() if own == settings.root_namespace else (own,)
+    labels = dict(policy.selector or ())
+    return [pod for one in namespaces for pod in world.pods_selected(one, labels) if not pod.finished]
 
 
 def _by_waypoint(world: World, policy: AuthorizationPolicy, settings: Settings) -> Condition:
