@@ -60,50 +60,70 @@ async def subscribe(
     which is then refused (NACK) while the rest stays in force. `connected(True)` tells of a stream's first response,
     `connected(False)` of its end; `synced` comes once, when every type was answered.
     """
-    subscriber = Subscriber(endpoint.node.message(), types)
-    pause, said = 0.0, ""
-    told = False
-
-    def deliver(new: list[Change], *, fresh: bool) -> Sequence[Rejection]:
-        nonlocal pause, said
-        if fresh:
-            pause, said = 0.0, ""
-            _log.info("connected to %s", endpoint.address)
-            connected(True)
-        return changes(new)
-
-    def settled() -> None:
-        nonlocal told
-        if subscriber.synced and not told:
-            told = True
-            synced()
-
+    link = _Link(endpoint, Subscriber(endpoint.node.message(), types), changes, connected, synced)
+    pause = 0.0
     while True:
-        stream = _Stream(endpoint, subscriber, deliver, settled)
-        fault = await stream.run()
-        connected(False)
-        if fault != said:
-            _log.warning("the stream from %s ended: %s", endpoint.address, fault or "the server closed it")
-            said = fault
-        if fault:
+        fault = await _Stream(link).run()
+        if link.up and not fault:
+            pause = 0.0
+        elif link.up:
+            pause = _FIRST_PAUSE
+        else:
             pause = min(_LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE)
+        link.broken(fault or "the server closed it")
         await trio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads clients, guards nothing
 
 
-class _Stream:
-    """One stream, from connection to end."""
+class _Link:
+    """What outlives the streams: what is subscribed to, whom to tell, and what was told already."""
 
     def __init__(
         self,
         endpoint: XdsEndpoint,
         subscriber: Subscriber,
-        deliver: Callable[..., Sequence[Rejection]],
-        settled: Callable[[], None],
+        changes: Callable[[list[Change]], Sequence[Rejection]],
+        connected: Callable[[bool], None],
+        synced: Callable[[], None],
     ) -> None:
-        self._endpoint = endpoint
-        self._subscriber = subscriber
-        self._deliver = deliver
-        self._settled = settled
+        self.endpoint = endpoint
+        self.subscriber = subscriber
+        self.up = False
+        self._changes = changes
+        self._connected = connected
+        self._synced = synced
+        self._was_synced = False
+        self._complaint = ""
+
+    def deliver(self, changes: list[Change]) -> Sequence[Rejection]:
+        """Hand over what a response changed; the first one of a stream shows that the stream is up."""
+        if not self.up:
+            self.up, self._complaint = True, ""
+            _log.info("connected to %s", self.endpoint.address)
+            self._connected(True)
+        return self._changes(changes)
+
+    def settled(self) -> None:
+        """Tell, once, that all types were answered."""
+        if self.subscriber.synced and not self._was_synced:
+            self._was_synced = True
+            self._synced()
+
+    def broken(self, why: str) -> None:
+        """Tell that there is no stream; the same reason is logged once and not at every attempt."""
+        if why != self._complaint:
+            _log.warning("the stream from %s ended: %s", self.endpoint.address, why)
+            self._complaint = why
+        if self.up:
+            self.up = False
+            self._connected(False)
+
+
+class _Stream:
+    """One stream, from connection to end."""
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+        self._subscriber = link.subscriber
         self._requests: SimpleQueue[DeltaDiscoveryRequest | None] = SimpleQueue()
         self._lock = Lock()
         self._call: Any = None
@@ -129,8 +149,8 @@ class _Stream:
     def _work(self) -> str:
         """The thread's whole life."""
         try:
-            metadata = self._endpoint.metadata()
-            channel = self._endpoint.channel()
+            metadata = self._link.endpoint.metadata()
+            channel = self._link.endpoint.channel()
         except (OSError, UnicodeError) as fault:
             return str(fault)
         with channel:
@@ -154,23 +174,21 @@ class _Stream:
             if self._cancelled:
                 return
             self._call = stub(self._outgoing(), metadata=metadata)
-        fresh = True
         for response in cast("Iterator[DeltaDiscoveryResponse]", self._call):
-            self._take(response, fresh=fresh)
-            fresh = False
+            self._take(response)
 
-    def _take(self, response: DeltaDiscoveryResponse, *, fresh: bool) -> None:
+    def _take(self, response: DeltaDiscoveryResponse) -> None:
         delivery = self._subscriber.receive(response)
         if delivery is None:
             _log.warning("ignoring a response of type %s, which was not asked for", response.type_url)
             return
         intake = take(self._subscriber, delivery)
-        refused = trio.from_thread.run_sync(lambda: self._deliver(list(intake.changes), fresh=fresh))
+        refused = trio.from_thread.run_sync(self._link.deliver, list(intake.changes))
         faults = [*intake.rejections, *refused]
         for one in faults:
             _log.warning("refusing %s", one)
         self._requests.put(self._subscriber.settle(delivery, [(one.name, one.reason) for one in faults]))
-        trio.from_thread.run_sync(self._settled)
+        trio.from_thread.run_sync(self._link.settled)
 
     def _outgoing(self) -> Iterator[DeltaDiscoveryRequest]:
         while (request := self._requests.get()) is not None:
