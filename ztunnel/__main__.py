@@ -43,10 +43,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _keeper(config: Config) -> int:
     from ztunnel import keeper
+    from ztunnel.keeper.part import Programs
     from ztunnel.keeper.rundir import RunDirError
 
     try:
-        keeper.run(config)
+        keeper.run(config, Programs.of_ztunnel())
     except RunDirError as error:
         print(f"ztunnel: {error}", file=sys.stderr)
         return 1
@@ -62,9 +63,9 @@ def _supervisor(config: Config, channel: int) -> NoReturn:
 
 
 def _zygote(channel: int) -> NoReturn:
-    from ztunnel import zygote
+    from ztunnel import worker, zygote
 
-    zygote.run(socket.socket(fileno=channel))
+    zygote.run(socket.socket(fileno=channel), worker.run)
 
 
 if __name__ == "__main__":

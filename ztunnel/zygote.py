@@ -13,36 +13,41 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ztunnel import confine, fork, netns, worker
+from ztunnel import confine, fork, netns
+from ztunnel.worker.rehearsal import rehearse
 from ztunnel.worker.start import Start
+
+Work = Callable[[Start], NoReturn]
+"""What a worker does with its life."""
 
 _LISTENERS = slice(1, 4)
 
 
-def run(channel: socket.socket) -> NoReturn:
-    """Confine this process and serve the keeper until it goes away."""
+def run(channel: socket.socket, work: Work) -> NoReturn:
+    """Confine this process and serve the keeper until it goes away. All that `work` needs has been imported by now."""
     confine.name_process("zt-zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reduced = confine.confine(confine.ZYGOTE)
     if reduced:
         print(f"ztunnel zygote: less confined: {reduced}", file=sys.stderr, flush=True)
+    rehearse()
     gc.disable()
     gc.collect()
     gc.freeze()
-    _serve(channel)
+    _serve(channel, work)
     sys.exit(0)
 
 
-def _serve(channel: socket.socket) -> None:
+def _serve(channel: socket.socket, work: Work) -> None:
     while True:
         packet, descriptors, _, _ = socket.recv_fds(channel, fork.LARGEST_PACKET, fork.DESCRIPTORS + 1)
         if not packet:
             return
         try:
-            answer = _obey(fork.parse_order(packet), descriptors)
+            answer = _obey(fork.parse_order(packet), descriptors, work)
         except fork.ForkError as error:
             answer = fork.NotForked(str(error))
         finally:
@@ -51,14 +56,14 @@ def _serve(channel: socket.socket) -> None:
         channel.sendall(fork.encode(answer))
 
 
-def _obey(order: fork.Order, descriptors: Sequence[int]) -> fork.Forked | fork.NotForked:
+def _obey(order: fork.Order, descriptors: Sequence[int], work: Work) -> fork.Forked | fork.NotForked:
     if len(descriptors) != fork.DESCRIPTORS:
         return fork.NotForked(f"an order with {len(descriptors)} descriptors instead of {fork.DESCRIPTORS}")
     reading, writing = os.pipe()
     try:
         between = os.fork()
         if not between:
-            _fork_orphan(order, descriptors, writing)
+            _fork_orphan(order, descriptors, work, writing)
         os.waitpid(between, 0)
         os.close(writing)
         writing = -1
@@ -72,13 +77,13 @@ def _obey(order: fork.Order, descriptors: Sequence[int]) -> fork.Forked | fork.N
     return fork.Forked(int(told)) if told else fork.NotForked("cannot fork: the process between died")
 
 
-def _fork_orphan(order: fork.Order, descriptors: Sequence[int], tell: int) -> NoReturn:
+def _fork_orphan(order: fork.Order, descriptors: Sequence[int], work: Work, tell: int) -> NoReturn:
     """In the process between: fork the worker, say its pid, and leave it an orphan."""
     status = 1
     try:
         pid = os.fork()
         if not pid:
-            _become_worker(order, descriptors)
+            _become_worker(order, descriptors, work)
         os.write(tell, str(pid).encode())
         status = 0
     except OSError:
@@ -87,7 +92,7 @@ def _fork_orphan(order: fork.Order, descriptors: Sequence[int], tell: int) -> No
         os._exit(status)
 
 
-def _become_worker(order: fork.Order, descriptors: Sequence[int]) -> NoReturn:
+def _become_worker(order: fork.Order, descriptors: Sequence[int], work: Work) -> NoReturn:
     """In the worker: nothing of the zygote's is left in it but its code."""
     status = 1
     try:
@@ -99,7 +104,7 @@ def _become_worker(order: fork.Order, descriptors: Sequence[int]) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         gc.enable()
         outbound, inbound_plaintext, inbound = (socket.socket(fileno=fd) for fd in descriptors[_LISTENERS])
-        worker.run(
+        work(
             Start(
                 pod=order.pod,
                 outbound=outbound,

@@ -13,12 +13,13 @@ import trio
 from ztunnel import confine
 from ztunnel.config import Config
 from ztunnel.keeper.node import Node
+from ztunnel.keeper.part import Programs
 from ztunnel.keeper.rundir import make_run_dir
 
 
-def run(config: Config) -> None:
+def run(config: Config, programs: Programs) -> None:
     """Keep a node's pods until SIGTERM or SIGINT. Raises OSError or RunDirError when it cannot even begin."""
     make_run_dir(config.run_dir, Path("/proc/self/uid_map").read_text())
     confine.name_process("zt-keeper")
     confine.adopt_orphans()
-    trio.run(Node(config).run)
+    trio.run(Node(config, programs).run)

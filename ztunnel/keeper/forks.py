@@ -28,13 +28,14 @@ class ForkRefused(Exception):
 class Forks:
     """The keeper's line to the zygote."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
         self._channel: trio.socket.SocketType | None = None
         self._there = trio.Condition()
 
     async def run(self) -> None:
         """Keep a zygote running, for ever."""
-        await keep_running("zygote", socket.SOCK_SEQPACKET, self._offer)
+        await keep_running(self._command, socket.SOCK_SEQPACKET, self._offer)
 
     async def fork(self, order: fork.Order, namespace: int, listeners: Sequence[int]) -> Worker:
         """A new worker; it says itself when it is ready. Raises ForkRefused.

@@ -17,6 +17,7 @@ from ztunnel.fork import Order
 from ztunnel.keeper import agent
 from ztunnel.keeper.forks import Forks
 from ztunnel.keeper.listeners import Listeners
+from ztunnel.keeper.part import Programs
 from ztunnel.keeper.podproxy import PodProxy
 from ztunnel.keeper.roster import Roster
 from ztunnel.worker.start import Pod, Settings
@@ -30,7 +31,7 @@ _log = logging.getLogger("ztunnel.keeper")
 class Node:
     """Does what the CNI agent asks, and is the only owner of what it has asked for."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, programs: Programs) -> None:
         self._config = config
         self._settings = Settings(
             trust_domain=config.trust_domain,
@@ -38,8 +39,8 @@ class Node:
             network=config.network,
             secret_ttl=config.secret_ttl,
         )
-        self._forks = Forks()
-        self._roster = Roster()
+        self._forks = Forks(programs.zygote)
+        self._roster = Roster(programs.supervisor)
         self._pods: dict[str, PodProxy] = {}
         self._living: set[PodProxy] = set()
         """Those in `_pods`, and those that were released and still drain."""

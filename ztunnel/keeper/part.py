@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -19,10 +20,24 @@ _PATIENCE: Final = 2.0
 _log = logging.getLogger("ztunnel.keeper")
 
 
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The commands of the parts; each is given the descriptor of its socket to the keeper as one argument more."""
+
+    zygote: tuple[str, ...]
+    supervisor: tuple[str, ...]
+
+    @classmethod
+    def of_ztunnel(cls) -> Programs:
+        """This very ztunnel, by this very interpreter."""
+        own = (sys.executable, "-P", "-m", "ztunnel")
+        return cls(zygote=(*own, "zygote"), supervisor=(*own, "supervisor"))
+
+
 async def keep_running(
-    part: str, kind: socket.SocketKind, talk: Callable[[trio.socket.SocketType], Awaitable[None]]
+    command: tuple[str, ...], kind: socket.SocketKind, talk: Callable[[trio.socket.SocketType], Awaitable[None]]
 ) -> None:
-    """Run `ztunnel <part> <descriptor>` for ever, and `talk` to each one over our end of its socket until it ends.
+    """Run a part for ever, and `talk` to each that runs over our end of its socket until it ends.
 
     The part has a session of its own: what a terminal sends is for the keeper, who decides what becomes of it.
     """
@@ -33,7 +48,7 @@ async def keep_running(
         with trio.socket.from_stdlib_socket(ours) as channel:
             with theirs:
                 process = await trio.lowlevel.open_process(
-                    [sys.executable, "-P", "-m", "ztunnel", part, str(theirs.fileno())],
+                    [*command, str(theirs.fileno())],
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
@@ -46,7 +61,7 @@ async def keep_running(
             finally:
                 with trio.CancelScope(shield=True):
                     await _end(process)
-        _log.warning("%s ended with status %s; starting another", part, process.returncode)
+        _log.warning("the %s ended with status %s; starting another", command[-1], process.returncode)
         await trio.sleep(backoff.after(trio.current_time() - born))
 
 

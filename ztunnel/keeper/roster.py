@@ -18,13 +18,14 @@ _log = logging.getLogger("ztunnel.keeper")
 class Roster:
     """The live workers. Each supervisor hears of all of them first, then of every change, one JSON object a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
         self._workers: dict[int, bytes] = {}
         self._news: trio.MemorySendChannel[bytes] | None = None
 
     async def run(self) -> None:
         """Keep a supervisor running, for ever."""
-        await keep_running("supervisor", socket.SOCK_STREAM, self._tell)
+        await keep_running(self._command, socket.SOCK_STREAM, self._tell)
 
     def add(self, pod: Pod, pid: int, uid: int) -> None:
         """A worker was born."""

@@ -1,0 +1,66 @@
+"""The real keeper and the real zygote, with a worker and a supervisor that need no mesh: what they do can be seen.
+
+A worker answers every connection with a line `<listener> <pid> <uid>` and then repeats what it hears. On SIGTERM it
+accepts no more and ends with its last connection. The supervisor prints what the keeper tells it.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from typing import NoReturn
+
+from ztunnel import confine, keeper, zygote
+from ztunnel.config import Config
+from ztunnel.keeper.part import Programs
+from ztunnel.worker.start import Start
+
+
+def work(start: Start) -> NoReturn:
+    woken, wake = os.pipe()
+    signal.signal(signal.SIGTERM, lambda *_: os.close(wake))
+    ready = selectors.DefaultSelector()
+    ready.register(woken, selectors.EVENT_READ)
+    for name in ("outbound", "inbound_plaintext", "inbound"):
+        ready.register(getattr(start, name), selectors.EVENT_READ, name)
+    os.write(start.ready, b"R")
+    os.close(start.ready)
+    while woken not in (awake := {key.fd: key for key, _ in ready.select()}):
+        for key in awake.values():
+            accepted, _ = key.fileobj.accept()
+            threading.Thread(target=answer, args=(accepted, key.data)).start()
+    for listener in (start.outbound, start.inbound_plaintext, start.inbound):
+        listener.close()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()
+    sys.exit(0)
+
+
+def answer(connection: socket.socket, listener: str) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(f"{listener} {os.getpid()} {os.getuid()}\n".encode())
+        while heard := connection.recv(4096):
+            connection.sendall(heard)
+
+
+def supervise(channel: socket.socket) -> None:
+    confine.confine(confine.SUPERVISOR)
+    channel.sendall(b'{"ready": true}\n')
+    print("supervisor", os.getpid(), flush=True)
+    while heard := channel.recv(65536):
+        print(heard.decode(), end="", flush=True)
+
+
+if __name__ == "__main__":
+    own = (sys.executable, __file__)
+    match sys.argv[1:]:
+        case ["keeper"]:
+            keeper.run(Config.from_process(), Programs((*own, "zygote"), (*own, "supervisor")))
+        case ["zygote", channel]:
+            zygote.run(socket.socket(fileno=int(channel)), work)
+        case ["supervisor", channel]:
+            supervise(socket.socket(fileno=int(channel)))
