@@ -25,6 +25,7 @@ class Wire:
     __slots__ = (
         "_closing",
         "_on_gone",
+        "_parting",
         "_recv_into",
         "_send",
         "_session",
@@ -53,6 +54,9 @@ class Wire:
         self._tail = b""
         self._waiting = memoryview(b"")
         self._closing = False
+        """Nothing follows what is in the output now."""
+        self._parting = False
+        """Our last words are sent; what still comes is thrown away."""
         self._ticks_left = _LAST_WORDS
         self._watch = relay.watch(sock.fileno(), self._ready)
 
@@ -66,13 +70,16 @@ class Wire:
 
     def flush(self) -> None:
         """Encrypt and send the connection's output, unless earlier output still waits."""
-        if self._waiting or self.gone:
+        if self._waiting or self._parting or self.gone:
             return
         connection = self.connection
         if connection.pending:
-            output = connection.output()
-            if output:
-                self._transmit(self._session.encrypt(output))
+            try:
+                ciphertext = self._session.encrypt(connection.output())
+            except ssl.SSLError as fault:
+                self._lost(f"TLS failed: {fault.reason}")
+                return
+            self._transmit(ciphertext)
             connection.feed()
         if self._closing and not self._waiting and not self.gone:
             self._say_goodbye()
@@ -112,7 +119,7 @@ class Wire:
             return
         if not count:
             self._lost("the peer closed the connection")
-        elif not self._closing or self.connection.violation is None:
+        elif not self._parting:
             self._take(ciphertext[:count])
 
     def _take(self, ciphertext: memoryview | bytes) -> None:
@@ -159,13 +166,12 @@ class Wire:
             self.connection.feed()
 
     def _say_goodbye(self) -> None:
-        if self._ticks_left == _LAST_WORDS:
-            self._ticks_left -= 1
-            try:
-                self._send(self._session.close())
-                self._sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.abort()
+        self._parting = True
+        try:
+            self._send(self._session.close())
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.abort()
 
     def _tick(self) -> None:
         if self._closing:
