@@ -82,9 +82,9 @@ class World:
         return self._peers.get(namespace, ())
 
     def namespace_labels(self, namespace: str) -> dict[str, str]:
-        """The labels of a namespace, with the one that Kubernetes gives to all."""
+        """The labels of a namespace; the one that Kubernetes gives to all cannot be forged."""
         found = self.namespace(namespace)
-        return {"kubernetes.io/metadata.name": namespace} | dict(found.meta.labels if found else {})
+        return dict(found.meta.labels if found else {}) | {"kubernetes.io/metadata.name": namespace}
 
     def namespaces_of_pods(self) -> tuple[str, ...]:
         """The namespaces in which there are pods."""

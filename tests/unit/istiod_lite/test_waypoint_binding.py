@@ -141,6 +141,18 @@ def test_a_waypoint_of_another_namespace_must_admit(world_of, allowed: str, admi
         assert found.address == at("infra", "not-allowed.waypoint.infra.invalid")
 
 
+def test_a_namespace_cannot_pass_for_another(world_of):
+    listener = LISTENER.removesuffix("}")
+    selector = "{matchLabels: {kubernetes.io/metadata.name: friends}}"
+    allowed = f", allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}}}"
+    forged = namespace("kubernetes.io/metadata.name: friends")
+    world = world_of(forged, cart(SHARED), gateway(listener=listener + allowed, where="infra"))
+    (service,) = world.all(Service)
+    found = service_binding(world, service, Settings())
+    assert found is not None
+    assert found.state is BindingState.DENIED
+
+
 def test_waypoints_are_not_behind_waypoints(bound, world_of):
     managed = "gateway.istio.io/managed: istio.io-mesh-controller"
     assert bound(namespace(USE), cart(managed), gateway()) == (None, None)
