@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from meshctl.failure import ExitCode, Failure
-from meshctl.verbs import inside, lifecycle, objects
+from meshctl.verbs import inside, lifecycle, objects, waypoint
 
 app = typer.Typer(
     name="meshctl",
@@ -19,8 +19,13 @@ app = typer.Typer(
 )
 lab = typer.Typer(help="A mesh on one machine, without Kubernetes.", no_args_is_help=True)
 app.add_typer(lab, name="lab")
+waypoints = typer.Typer(help="A namespace's layer 7 proxy.", no_args_is_help=True)
+app.add_typer(waypoints, name="waypoint")
 for group in (lifecycle, objects, inside):
     group.add_to(lab)
+for group in (objects, inside):
+    group.add_to(app)
+waypoint.add_to(waypoints)
 
 
 def main() -> None:

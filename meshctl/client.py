@@ -12,6 +12,7 @@ from meshctl.config import chosen_lab, labs_folder
 from meshctl.failure import ExitCode, Failure
 from meshctl.lab.place import Place, place
 from meshctl.lab.wire import Caller, Message
+from meshctl.source import Source
 
 _CREDENTIALS = struct.Struct("3i")
 _END_SECONDS = 20.0
@@ -29,6 +30,13 @@ class LabClient:
             caller = Caller(sock)
             caller.send({"verb": verb, **parameters})
             return checked(caller.receive(), self.place)["ok"]
+
+    def apply(self, source: Source, namespace: str) -> list[str]:
+        """Apply manifests; `namespace` is for objects that name none. Returns a line for each object."""
+        lines: list[str] = self.ask(
+            "apply", text=source.text, source=source.name, folder=source.folder, namespace=namespace
+        )
+        return lines
 
     def open(self) -> socket.socket:
         """Connect. Raises Failure if the lab is not up."""

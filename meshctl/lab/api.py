@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from meshctl.failure import ExitCode, Failure
 from meshctl.lab.admission import Admission
 from meshctl.lab.clock import now
-from meshctl.lab.controllers.birth import born, updated
+from meshctl.lab.controllers.birth import born, started_in, updated
 from meshctl.lab.status import StatusFolder
 from meshctl.lab.store import Store
 from meshctl.manifest import Body, Key, documents, key_of
@@ -22,9 +22,13 @@ class Api:
         self._admission = admission
         self._statuses = statuses
 
-    async def apply(self, text: str, source: str, namespace: str) -> list[str]:
-        """Admit the objects of a text, all or none, and return a line for each."""
-        bodies = documents(text, source, namespace)
+    async def apply(self, text: str, source: str, folder: str, namespace: str) -> list[str]:
+        """Admit the objects of a text, all or none, and return a line for each.
+
+        Containers that name no working folder start in `folder`, where the text came from: the programs of an
+        example lie beside its manifest.
+        """
+        bodies = [started_in(folder, body) for body in documents(text, source, namespace)]
         if not bodies:
             raise Failure(f"{source} contains no objects.")
         self._require_namespaces(bodies)
@@ -41,6 +45,11 @@ class Api:
         new = updated(old, body)
         if new == old:
             return "unchanged"
+        if key.kind == "Pod" and new["spec"] != old["spec"]:
+            raise Failure(
+                f"{key} is there already, and a pod's spec cannot change.",
+                f"Delete it first: meshctl lab delete pod {key.name} -n {key.namespace}",
+            )
         self._store.put(new)
         return "configured"
 

@@ -102,7 +102,7 @@ class Container:
             kernel.setns(shared.netns.fd, kernel.CLONE_NEWNET)
             kernel.unshare(kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
             socket.sethostname(shared.hostname)
-            enter_view(shared.staging, mounts, shared.files)
+            enter_view(shared.staging, plan.folder, mounts, shared.files)
             os.chdir(plan.folder)
             assume(plan.privilege)
 

@@ -65,6 +65,7 @@ def main() -> None:
     for inherited in (given["lock"], told.reporter):
         os.set_inheritable(inherited, False)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     asyncio.run(Daemon(told).run())
 
 

@@ -84,7 +84,7 @@ class Server:
             await caller.send({"error": failure.message, "mend": failure.mend, "code": int(failure.code)})
 
     async def _apply(self, request: Message) -> object:
-        return await self._api.apply(request["text"], request["source"], request["namespace"])
+        return await self._api.apply(request["text"], request["source"], request["folder"], request["namespace"])
 
     async def _delete(self, request: Message) -> object:
         return self._api.delete(_key(request))

@@ -29,17 +29,18 @@ class Mount:
     read_only: bool
 
 
-def enter_view(staging: Path, mounts: Sequence[Mount], files: Mapping[str, Path]) -> None:
+def enter_view(staging: Path, start: str, mounts: Sequence[Mount], files: Mapping[str, Path]) -> None:
     """Give the calling process its own root: the machine's, with `mounts` and single `files` laid over it.
 
-    `staging` is an empty folder to assemble it on. Raises OSError, naming the step, if the kernel refuses one.
+    `staging` is an empty folder to assemble it on; `start` is the folder that the process will start in. Raises
+    OSError, naming the step, if the kernel refuses one.
     """
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", staging, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     _machine(staging)
     _devices(staging / "dev")
-    for folder in _hidden_programs():
+    for folder in _otherwise_hidden([*program_folders(), Path(start)]):
         _lay(staging, Mount(folder, str(folder), read_only=True))
     for target, source in files.items():
         _lay(staging, Mount(source, target, read_only=True))
@@ -81,9 +82,9 @@ def _devices(folder: Path) -> None:
     (folder / "shm").chmod(0o1777)
 
 
-def _hidden_programs() -> list[Path]:
-    """Return the parts of this Python that lie below a folder that containers have their own of."""
-    return [folder for folder in program_folders() if folder.parts[1] in _OWN]
+def _otherwise_hidden(folders: Sequence[Path]) -> list[Path]:
+    """Return those that lie below a folder that containers have their own of, and are there to be shown."""
+    return [folder for folder in folders if len(folder.parts) > 2 and folder.parts[1] in _OWN and folder.is_dir()]
 
 
 def _lay(root: Path, mount: Mount) -> None:

@@ -15,7 +15,7 @@ from meshctl.failure import ExitCode, Failure
 from meshctl.lab.addressing import MOST_NODES
 from meshctl.lab.launch import Options, launch, tail
 from meshctl.lab.place import place
-from meshctl.verbs.source import read_source
+from meshctl.source import read_source
 from meshctl.verbs.table import plain_table, show
 
 LabOption = Annotated[str | None, typer.Option("--lab", help="Which lab; else AMBIT_LAB, else the only one.")]
@@ -51,8 +51,8 @@ def up(
     progress.print(f"lab {name}: {nodes} nodes" + (", bare" if bare else ""))
     launch(where, Options(nodes=nodes, bare=bare, trust_domain=trust_domain))
     try:
-        for source, text in sources:
-            for line in client.ask("apply", text=text, source=source, namespace="default"):
+        for source in sources:
+            for line in client.apply(source, "default"):
                 progress.print(f"  {line}")
     except Failure:
         client.down()

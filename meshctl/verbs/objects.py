@@ -12,8 +12,8 @@ from rich.console import Console
 from meshctl.client import lab_named
 from meshctl.failure import ExitCode, Failure
 from meshctl.manifest import dump
+from meshctl.source import read_source
 from meshctl.verbs.lifecycle import LabOption, wait_until_ready
-from meshctl.verbs.source import read_source
 from meshctl.verbs.table import show, table_of
 
 NamespaceOption = Annotated[str, typer.Option("-n", "--namespace", help="Which namespace.")]
@@ -47,8 +47,7 @@ def apply(
     """Create or change objects. A file is taken as a whole or not at all."""
     client = lab_named(lab)
     for path in file:
-        source, text = read_source(path)
-        for line in client.ask("apply", text=text, source=source, namespace=namespace):
+        for line in client.apply(read_source(path), namespace):
             out.print(line)
     if wait:
         wait_until_ready(client, timeout)

@@ -8,7 +8,10 @@ from meshctl.manifest import Body
 
 _KEPT_METADATA = ("uid", "creationTimestamp", "ownerReferences", "deletionTimestamp", "finalizers")
 _SYSTEM_ANNOTATIONS = ("ambient.istio.io/redirection",)
-_FIXED_AT_BIRTH = {"Service": ("clusterIP", "clusterIPs")}
+_FIXED_AT_BIRTH = {
+    "Service": ("clusterIP", "clusterIPs"),
+    "Pod": ("nodeName", "serviceAccountName", "restartPolicy"),
+}
 
 
 def born(body: Body, uid: str, now: str) -> Body:
@@ -31,6 +34,22 @@ def updated(old: Body, new: Body) -> Body:
     same = all(old.get(part) == body.get(part) for part in (old.keys() | body.keys()) - {"metadata", "status"})
     metadata["generation"] = was.get("generation", 1) + (0 if same else 1)
     return {**body, "status": old["status"]} if "status" in old else body
+
+
+def started_in(folder: str, body: Body) -> Body:
+    """Return a Pod or Deployment whose containers start in `folder` unless they name a folder themselves."""
+    spec = body.get("spec")
+    if body["kind"] == "Pod" and isinstance(spec, dict):
+        return {**body, "spec": _in_folder(folder, spec)}
+    if body["kind"] == "Deployment" and isinstance(spec, dict):
+        template = spec.get("template") or {}
+        started = {**template, "spec": _in_folder(folder, template.get("spec") or {})}
+        return {**body, "spec": {**spec, "template": started}}
+    return body
+
+
+def _in_folder(folder: str, spec: Body) -> Body:
+    return {**spec, "containers": [{"workingDir": folder, **container} for container in spec.get("containers") or ()]}
 
 
 def defaulted(body: Body) -> Body:

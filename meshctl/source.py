@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from meshctl.failure import ExitCode, Failure
@@ -10,17 +11,28 @@ from meshctl.failure import ExitCode, Failure
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def read_source(path: str) -> tuple[str, str]:
-    """Return a name for messages and the text. Raises Failure if there is nothing to read."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Manifests. `name` is for messages; `folder` is where containers start that name no folder of their own."""
+
+    name: str
+    text: str
+    folder: str
+
+
+def read_source(path: str) -> Source:
+    """Read manifests. Raises Failure if there is nothing to read."""
     if path == "-":
-        return "standard input", sys.stdin.read()
+        return Source("standard input", sys.stdin.read(), str(Path.cwd()))
     found = Path(path)
+    folder = str((found if found.is_dir() else found.parent).resolve())
     try:
         if not found.is_dir():
-            return path, found.read_text(encoding="utf-8")
+            return Source(path, found.read_text(encoding="utf-8"), folder)
         files = sorted(file for file in found.iterdir() if file.suffix in _SUFFIXES)
         if files:
-            return path, "\n---\n".join(file.read_text(encoding="utf-8") for file in files)
+            text = "\n---\n".join(file.read_text(encoding="utf-8") for file in files)
+            return Source(path, text, folder)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise Failure(f"{path} cannot be read: {reason}.", code=ExitCode.ABSENT) from None
