@@ -86,7 +86,7 @@ class Shop:
 
     def start(self, url: str, options: str = "-n 1", pod: str = CLIENT, *, shown: bool = False) -> Load:
         """Begin to send requests from a pod."""
-        line = f"lab exec {pod} -- python load.py {shlex.quote(url)} {options}"
+        line = f"lab exec {pod} -- python -m examples.shop.load {shlex.quote(url)} {options}"
         if shown:
             self.user.stage.command(["meshctl", line])
         return Load(self.user.start(f"{line} --json"))

@@ -55,12 +55,12 @@ class User:
         return subprocess.Popen(self.command(shlex.split(line)), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     def command(self, words: list[str]) -> list[str]:
-        """The words to execute."""
-        return [str(PROGRAM), *words]
+        """The words to execute; which lab is meant is told as a user with several labs would tell it."""
+        return ["env", f"AMBIT_LAB={self.lab}", str(PROGRAM), *words]
 
     def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind, as stored."""
-        told = json.loads(self.type(f"get {kind} -n {namespace} -o json", shown=False).out)
+        told = json.loads(self.type(f"lab get {kind} -n {namespace} -o json", shown=False).out)
         items: list[dict[str, Any]] = told.get("items", [told])
         return items
 

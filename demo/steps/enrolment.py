@@ -1,5 +1,7 @@
 """One label: the same processes, the same requests, and mutual TLS on the wire."""
 
+import re
+
 from demo.scene import Scene
 from demo.steps.plaintext import FRONT, MARKER
 
@@ -11,7 +13,7 @@ def label(scene: Scene) -> None:
     before = processes(scene)
     requests = scene.shop.start("http://web/", "--until-eof -c 2 --pause 0.01")
     for namespace in ("shop", "outside"):
-        scene.user.type(f"label namespace {namespace} istio.io/dataplane-mode=ambient")
+        scene.user.type(f"lab label namespace {namespace} istio.io/dataplane-mode=ambient")
     took = scene.user.wait("the pods captured", lambda: scene.captured("shop") and scene.captured("outside"))
     scene.stage.tell(f"all pods captured {took:.1f} s later")
     counted = requests.end()
@@ -46,3 +48,18 @@ def is_unreadable(scene: Scene) -> None:
         tunnel.get("tls_records", 0) > 0 and tunnel.get("not_tls", 1) == 0,
         f"{tunnel.get('tls_records', 0)} records, {tunnel.get('bytes', 0)} bytes",
     )
+
+
+def identities(scene: Scene) -> None:
+    """Both proxies log who was at the other end, by certificate and not by address."""
+    scene.shop.ask(FRONT, shown=False)
+    lines = scene.user.type("lab logs ztunnel --node node-2 --tail 200").out.splitlines()
+    peers = [peers_of(line) for line in lines if 'direction="inbound"' in line]
+    expected = ("spiffe://cluster.local/ns/shop/sa/client", "spiffe://cluster.local/ns/shop/sa/web")
+    scene.stage.check("web's worker saw the client's certificate", expected in peers, " -> ".join(expected))
+
+
+def peers_of(line: str) -> tuple[str, str]:
+    """Source and destination identity of a line of the access log."""
+    fields = dict(re.findall(r'(\S+)="([^"]*)"', line))
+    return fields.get("src.identity", ""), fields.get("dst.identity", "")
