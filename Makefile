@@ -5,11 +5,13 @@ BIN    := .venv/bin
 # What tests and demo run besides Python packages, as `command:debian-package`.
 NODE_TOOLS := nft:nftables ip:iproute2 nsenter:util-linux
 TEST_TOOLS := $(NODE_TOOLS) curl:curl nghttp:nghttp2-client ps:procps
+BENCH_TOOLS := $(NODE_TOOLS) iperf3:iperf3 redis-benchmark:redis-tools redis-server:redis-server
 
-.PHONY: help demo test check format generate lock venv clean node-tools test-tools
+.PHONY: help demo test bench check format generate lock venv clean node-tools test-tools bench-tools
 help:
 	@echo "make demo      a mesh on this machine: two nodes, mTLS, policies, a waypoint (add ARGS=--keep to look around)"
 	@echo "make test      every test tier; the network tier needs root or user namespaces"
+	@echo "make bench     layer 4 beside a real Envoy, in one lab; prints a table, writes bench/results.json"
 	@echo "make check     ruff, mypy --strict, import rules, generated code up to date"
 	@echo "make generate  Python from the .proto files"
 	@echo "make lock      pin the newest versions that pyproject.toml allows"
@@ -19,6 +21,9 @@ demo: venv node-tools
 
 test: venv test-tools
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: venv bench-tools
+	@$(BIN)/python -m bench $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .
@@ -49,7 +54,8 @@ venv: .venv/installed
 
 node-tools: TOOLS := $(NODE_TOOLS)
 test-tools: TOOLS := $(TEST_TOOLS)
-node-tools test-tools:
+bench-tools: TOOLS := $(BENCH_TOOLS)
+node-tools test-tools bench-tools:
 	@missing=""; for pair in $(TOOLS); do \
 		PATH="$$PATH:/usr/sbin:/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	[ -z "$$missing" ] && exit 0; \
