@@ -99,13 +99,14 @@ class Splice(Flow):
                 self._shut()
 
     def _shut(self) -> None:
-        """Pass the peer's end on."""
+        """Pass the peer's end on; closing the socket, when the application has ended too, says the same."""
+        if self._deaf:
+            self._finish_if_over()
+            return
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as fault:
             self._broken(fault)
-        else:
-            self._finish_if_over()
 
     def _finish_if_over(self) -> None:
         if self._deaf and self._state.remote_ended and not self._backlog:
