@@ -130,6 +130,7 @@ class PodProxy:
         if not await worker.wait_ready():
             return
         _log.info("%s: worker %d is ready", self.order.pod, worker.pid)
+        self.trouble = "its capture rules are not in place yet"
         while not self.captured.is_set():
             try:
                 await rules.redirect(self._namespace, ipv6=self._ipv6)

@@ -5,6 +5,7 @@ accepts no more and ends with its last connection. The supervisor prints what th
 """
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -56,6 +57,7 @@ def supervise(channel: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     own = (sys.executable, __file__)
     match sys.argv[1:]:
         case ["keeper"]:

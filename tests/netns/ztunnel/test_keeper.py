@@ -124,7 +124,7 @@ def agent(directory) -> Iterator[Agent]:
 
 @pytest.fixture
 def captured(agent, pod) -> Agent:
-    assert agent.ask(ADD, pod.namespace) == zds.Ack()
+    until(lambda: agent.ask(ADD, pod.namespace) == zds.Ack())
     return agent
 
 
@@ -197,7 +197,7 @@ def test_a_killed_zygote_is_replaced_and_no_worker_notices(captured, pod, peer):
     assert echoes(connection)
     os.kill(int(first), signal.SIGKILL)
     _, (_, second, _) = call(pod, peer)
-    assert int(second) in children(captured.keeper.pid)
+    until(lambda: int(second) in children(captured.keeper.pid))
 
 
 def test_a_supervisor_hears_of_all_workers_and_a_new_one_hears_it_again(captured, pod, peer):
