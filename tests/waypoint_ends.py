@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -33,7 +33,9 @@ from mesh.workload import (
 )
 from tests.pki_for_tests import WEB, credentials
 from tests.tunnel_ends import Inbound, running_relay, until
+from tests.waypoint_app import App
 from waypoint.callee import Gateway
+from waypoint.http.events import Body, End, Event, RequestHead, Reset
 from waypoint.http.exchange import Exchange
 from waypoint.http.http1_client import Http1Client
 from waypoint.http.http2 import Http2
@@ -130,6 +132,33 @@ class World:
         self.nursery.start_soon(made.run)
         return made
 
+    async def ask(
+        self,
+        path: str = "/",
+        method: str = "GET",
+        *headers: tuple[bytes, bytes],
+        body: bytes = b"",
+        host: str = "echo",
+        authority: str = f"{VIP}:80",
+        http2: bool = False,
+        link: Link | None = None,
+    ) -> list[Event]:
+        """One request on a connection of its own, or on the one given, and all that comes back."""
+        on = link or await self.link(authority, http2=http2)
+        head = RequestHead(method.encode(), host.encode(), path.encode(), headers, ends=not body)
+        exchange = on.begin(head)
+        assert exchange is not None
+        with exchange:
+            if body:
+                await exchange.send(Body(body))
+            await exchange.send(End())
+            return await gather(exchange)
+
+    async def app(self, app: App, *services: Service, port: int = 8080) -> None:
+        """A pod with this application, behind these services."""
+        ip = await self.pod(app.serve, port)
+        self.put(endpoint(app.name, ip, *services))
+
     async def door(self, authority: str = f"{VIP}:80") -> int:
         """A local port behind which the authority is, for callers that know nothing of tunnels."""
         listening = trio.socket.socket()
@@ -202,19 +231,18 @@ async def world(*resources: object, seed: int = 1, sniff_seconds: float = 0.2) -
         nursery.cancel_scope.cancel()
 
 
-async def gather(exchange: Exchange) -> Sequence[object]:
+async def gather(exchange: Exchange) -> list[Event]:
     """All events of an exchange until its end or reset, bodies joined."""
-    from waypoint.http.events import Body, End, Reset
-
-    events: list[object] = []
+    events: list[Event] = []
+    body = bytearray()
     while True:
         event = await exchange.receive()
-        last = events[-1] if events else None
-        if isinstance(event, Body) and isinstance(last, Body):
-            events[-1] = Body(last.data + event.data)
-        elif isinstance(event, Body):
-            events.append(Body(event.data))
-        else:
-            events.append(event)
+        if isinstance(event, Body):
+            body += event.data
+            continue
+        if body:
+            events.append(Body(bytes(body)))
+            body.clear()
+        events.append(event)
         if isinstance(event, End | Reset):
             return events

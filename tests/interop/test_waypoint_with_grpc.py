@@ -1,4 +1,4 @@
-"""grpcio on both sides of a waypoint: every kind of call, trailers, errors, deadlines, and what the waypoint answers."""
+"""grpcio on both sides of a waypoint: every kind of call, errors, deadlines, and what it answers itself."""
 
 from __future__ import annotations
 
@@ -189,7 +189,9 @@ async def test_the_share_of_a_broken_backend_is_unavailable() -> None:
 
 async def test_a_denied_call_is_permission_denied() -> None:
     everybody = Rule((Clause((Match(methods=(TextMatch(TextMatchKind.EXACT, "POST"),)),)),))
-    policy = Policy("deny", "shop", Scope.TARGET, Action.DENY, (everybody,), targets=(Target("Service", "shop", "echo"),))
+    policy = Policy(
+        "deny", "shop", Scope.TARGET, Action.DENY, (everybody,), targets=(Target("Service", "shop", "echo"),)
+    )
     status, _ = await _with_backend(_status("/test.Echo/Unary"), policy)
     assert status == (grpc.StatusCode.PERMISSION_DENIED, "RBAC: access denied")
 

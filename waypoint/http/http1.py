@@ -84,8 +84,8 @@ class Http1:
             return []
         if not data:
             events = self.resume()
-            event = self._closed()
-            return events if event is None else [*events, (self._stream, event)]
+            stream, event = self._stream, self._closed()
+            return events if event is None else [*events, (stream, event)]
         self._buffer += data
         return self.resume()
 
