@@ -21,15 +21,15 @@ from istiod_lite.facts import Namespace
 from istiod_lite.folder import Folder
 from istiod_lite.mirror import Mirror
 from istiod_lite.object import ObjectKey
+from istiod_lite.present import Present
 from istiod_lite.publish import Publication, publish
 from istiod_lite.readiness import Readiness
 from istiod_lite.readings import Readings
 from istiod_lite.watch import watch
-from istiod_lite.world import World
 from mesh import pki
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from istiod_lite.config import Serve
 
@@ -51,13 +51,13 @@ class ControlPlane:
     """Everything that istiod knows at the moment, and what follows from it."""
 
     def __init__(self, config: Serve) -> None:
-        self._config = config
+        self.config = config
         self._readings = Readings()
         self._publication = Publication()
         self._statuses = Mirror(config.status) if config.status is not None else None
         self._generated = Mirror(config.generated) if config.generated is not None else None
         self._former = _statuses_of(self._statuses) if self._statuses is not None else {}
-        self.world = World()
+        self.present = Present()
         self.authority = load_or_create(config.state, config.settings.trust_domain, datetime.now(UTC))
 
     def update(self, changes: Mapping[str, str | None]) -> Publication:
@@ -65,9 +65,9 @@ class ControlPlane:
         outcome = self._readings.update(changes)
         for problem in outcome.problems:
             _log.log(logging.ERROR if problem.grave else logging.WARNING, "%s", problem)
-        self.world = outcome.world
-        settings = self._config.settings
-        self._publication = publish(compile_world(self.world, settings), self._publication, settings.service_key)
+        self.present.become(outcome.world)
+        settings = self.config.settings
+        self._publication = publish(compile_world(outcome.world, settings), self._publication, settings.service_key)
         self._write()
         return self._publication
 
@@ -76,17 +76,17 @@ class ControlPlane:
             self._generated.hold(self._owned())
         if self._statuses is not None:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._former = status.statuses(self.world, self._config.settings, former=self._former, now=now)
+            self._former = status.statuses(self.present.world, self.config.settings, former=self._former, now=now)
             self._statuses.hold(status.document(key, one) for key, one in self._former.items())
 
     def _owned(self) -> Iterator[dict[str, Any]]:
         """The objects that istiod itself has made: waypoints, and the root certificate in every namespace."""
-        settings = self._config.settings
+        settings = self.config.settings
         around = waypoints.Surroundings(
             trust_domain=settings.trust_domain, cluster_id=settings.cluster_id, network=settings.network
         )
-        yield from waypoints.owned(self.world, around)
-        for namespace in self.world.all(Namespace):
+        yield from waypoints.owned(self.present.world, around)
+        for namespace in self.present.world.all(Namespace):
             metadata = {"name": _ROOT_CONFIG_MAP, "namespace": namespace.meta.name}
             data = {"root-cert.pem": self.authority.certificate_pem.decode()}
             yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
@@ -99,7 +99,7 @@ async def serve(config: Serve) -> None:
     certificates = CertificateService(
         plane.authority,
         doorkeeper,
-        lambda: plane.world,
+        plane.present,
         config.settings.trust_domain,
         config.trusted_node_accounts,
     )
@@ -108,24 +108,38 @@ async def serve(config: Serve) -> None:
     port = server.add_secure_port(config.listen, _ServerCertificate(plane.authority).credentials())
     health = await readiness.serve(*_host_port(config.ready_listen))
 
-    async def follow() -> None:
-        async for changes in watch(Folder(config.manifests)):
-            publication = plane.update(changes)
-            discovery.publish(publication)
-            _tell(changes, publication)
-            if not readiness.ready:
-                await server.start()
-                readiness.ready = True
-                _log.info("serving on port %d", port)
+    async def ready() -> None:
+        await server.start()
+        readiness.ready = True
+        _log.info("serving on port %d", port)
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with health, asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(follow())
+        following = tasks.create_task(_follow(plane, discovery, ready))
         await stopped.wait()
         following.cancel()
         await server.stop(_GRACE)
+
+
+async def _follow(plane: ControlPlane, discovery: DiscoveryService, ready: Callable[[], Awaitable[None]]) -> None:
+    """Take in the folder and all its changes. `ready` is called once, when there is something to serve."""
+    serving = False
+    async for changes in watch(Folder(plane.config.manifests)):
+        try:
+            publication = plane.update(changes)
+        except Exception:
+            if not serving:
+                raise
+            # Proxies and their certificates depend on this process: it goes on with what it published last.
+            _log.exception("these changes could not be taken in: %s", ", ".join(sorted(changes)))
+            continue
+        discovery.publish(publication)
+        _tell(changes, publication)
+        if not serving:
+            serving = True
+            await ready()
 
 
 def _tell(changes: Mapping[str, str | None], publication: Publication) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +16,14 @@ from mesh.refusal import Reason, Refusal
 from mesh.xds.pb.citadel_pb2 import IstioCertificateRequest, IstioCertificateResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from istiod_lite.doorkeeper import Doorkeeper
+    from istiod_lite.present import Present
     from istiod_lite.tokens import Caller
     from istiod_lite.world import World
 
 SERVICE: Final = "istio.v1.auth.IstioCertificateService"
 _IMPERSONATED: Final = "ImpersonatedIdentity"
+_PATIENCE: Final = 2.0
 
 _log = logging.getLogger("ca")
 
@@ -55,7 +56,7 @@ def _impersonation(
     if not caller.node:
         return Refusal(Reason.WRONG_IDENTITY, f"the token of {caller} names no node")
     if not any(_runs(pod, caller.node, wanted) for pod in world.all(Pod)):
-        return Refusal(Reason.WRONG_IDENTITY, f"no pod of {wanted} runs on node {caller.node}")
+        return Refusal(Reason.UNKNOWN_WORKLOAD, f"no pod of {wanted} runs on node {caller.node}")
     return wanted
 
 
@@ -69,19 +70,19 @@ def _runs(pod: Pod, node: str, identity: Identity) -> bool:
 
 
 class CertificateService:
-    """`istio.v1.auth.IstioCertificateService`. `world` gives the world of the moment."""
+    """`istio.v1.auth.IstioCertificateService`."""
 
     def __init__(
         self,
         authority: pki.Authority,
         doorkeeper: Doorkeeper,
-        world: Callable[[], World],
+        present: Present,
         trust_domain: str,
         trusted: frozenset[str],
     ) -> None:
         self._authority = authority
         self._doorkeeper = doorkeeper
-        self._world = world
+        self._present = present
         self._trust_domain = trust_domain
         self._trusted = trusted
 
@@ -100,7 +101,7 @@ class CertificateService:
         """Sign a request, or end the call with the reason why not."""
         caller = await self._doorkeeper.admit(context)
         asked = request.metadata.fields[_IMPERSONATED].string_value if _IMPERSONATED in request.metadata.fields else ""
-        identity = entitlement(caller, asked, self._world(), self._trust_domain, self._trusted)
+        identity = await self._entitled(caller, asked)
         if isinstance(identity, Refusal):
             _log.warning("refused %s: %s", caller, identity.detail)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, identity.detail)
@@ -112,6 +113,18 @@ class CertificateService:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, chain.detail)
         _log.info("signed %s for %s", identity, caller)
         return IstioCertificateResponse(cert_chain=[chain.certificates.decode(), chain.roots.decode()])
+
+    async def _entitled(self, caller: Caller, asked: str) -> Identity | Refusal:
+        """What `entitlement` says; a pod that is not known is waited for, for its node may be ahead of the folder."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while True:
+                    found = entitlement(caller, asked, self._present.world, self._trust_domain, self._trusted)
+                    if not isinstance(found, Refusal) or found.reason is not Reason.UNKNOWN_WORKLOAD:
+                        return found
+                    await self._present.change()
+        except TimeoutError:
+            return found
 
 
 def _ttl(seconds: int) -> timedelta:

@@ -260,6 +260,21 @@ async def test_a_node_proxy_gets_certificates_for_the_pods_of_its_node(istiod: I
     leaf.verify_directly_issued_by(pki.leaf_of(given[0].roots_pem))
 
 
+async def test_a_node_that_is_ahead_of_the_folder_need_not_ask_twice(istiod: Istiod) -> None:
+    cart = Identity("cluster.local", "shop", "cart")
+    chains: list[pki.Chain] = []
+
+    async def ask() -> None:
+        endpoint = istiod.ca(ztunnel_token(istiod))
+        chains.append(await certs.sign(endpoint, pki.csr(pki.new_key(), cart), cart, 3600, impersonate=True))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.sleep(0.2)
+        istiod.write("cart.yaml", pod("cart-1", "10.244.1.9", app="cart"))
+    assert pki.identity_of(pki.leaf_of(chains[0].certificates)) == cart
+
+
 async def test_anybody_gets_a_certificate_of_its_own_identity(istiod: Istiod) -> None:
     key = pki.new_key()
     own = Identity("cluster.local", "shop", "gate")
