@@ -40,6 +40,7 @@ class Sessions:
             await caller.send({"exit": await child.wait()})
         finally:
             listening.cancel()
+            await asyncio.wait([listening])  # its reader has to be gone before the socket's number is used again
 
     async def _start(self, request: Message, stdio: Stdio) -> Child:
         command: list[str] = request["command"]
