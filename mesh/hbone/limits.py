@@ -23,7 +23,8 @@ class Limits:
     chores: int = 2000
     """Frames that give work and carry nothing (PING, SETTINGS, RST_STREAM, empty DATA, ...) that are forgiven between
     two ticks; every stream that we accept earns one more."""
-    outbox: int = 256 * KIB
+    outbox: int = 512 * KIB
+    """What a turn may collect before it is sent; touched, so paid for, only as far as it is filled."""
     spill: int = MIB
     """Control frames that may wait while a peer takes nothing."""
 

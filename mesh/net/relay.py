@@ -23,8 +23,8 @@ KEEP_ALIVE: Final = 10.0
 """Seconds between two ticks."""
 _TURNS: Final = 64
 """Turns in a row before the other trio tasks get theirs, however busy the sockets are."""
-_CIPHERTEXT: Final = 256 * 1024
-_PLAINTEXT: Final = 512 * 1024
+_CIPHERTEXT: Final = 512 * 1024
+_PLAINTEXT: Final = 1024 * 1024
 
 Handler = Callable[[int], None]
 

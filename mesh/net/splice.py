@@ -15,7 +15,7 @@ from mesh.net.relay import IN, OUT
 if TYPE_CHECKING:
     from mesh.net.wire import Wire
 
-_CHUNK: Final = 128 * 1024
+_CHUNK: Final = 256 * 1024
 """The most that is read at once: large, because every read costs a system call and a frame."""
 
 
