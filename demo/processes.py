@@ -27,7 +27,7 @@ class Process:
 def of_lab(user: User, node: str = "node-1") -> list[Process]:
     """All processes of the lab; every node sees them all."""
     script = shlex.quote(str(FOLDER / "memory.py"))
-    told = user.type(f"lab exec --node {node} -- {sys.executable} {script}", shown=False)
+    told = user.type(f"exec --node {node} -- {sys.executable} {script}", shown=False)
     return [Process(**one) for one in json.loads(told.out)]
 
 

@@ -25,7 +25,7 @@ class Scene:
 
     def apply(self, name: str) -> None:
         """Apply one of the shop's files."""
-        self.user.type(f"lab apply -f {EXAMPLES / name}")
+        self.user.type(f"apply -f {EXAMPLES / name}")
 
     def pods(self, namespace: str = "shop") -> list[dict[str, Any]]:
         """The pods of a namespace that are not going away."""

@@ -86,7 +86,7 @@ class Shop:
 
     def start(self, url: str, options: str = "-n 1", pod: str = CLIENT, *, shown: bool = False) -> Load:
         """Begin to send requests from a pod."""
-        line = f"lab exec {pod} -- python -m examples.shop.load {shlex.quote(url)} {options}"
+        line = f"exec {pod} -- python load.py {shlex.quote(url)} {options}"
         if shown:
             self.user.stage.command(["meshctl", line])
         return Load(self.user.start(f"{line} --json"))
@@ -99,7 +99,7 @@ class Shop:
     def watch(self, node: str, marker: str) -> Iterator[Link]:
         """Read everything on a node's link until the block ends."""
         wire = shlex.quote(str(FOLDER / "wire.py"))
-        reader = self.user.start(f"lab exec --node {node} -- {sys.executable} {wire} --marker {marker}")
+        reader = self.user.start(f"exec --node {node} -- {sys.executable} {wire} --marker {marker}")
         assert reader.stdout is not None
         link = Link()
         try:

@@ -60,7 +60,7 @@ class User:
 
     def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind, as stored."""
-        told = json.loads(self.type(f"lab get {kind} -n {namespace} -o json", shown=False).out)
+        told = json.loads(self.type(f"get {kind} -n {namespace} -o json", shown=False).out)
         items: list[dict[str, Any]] = told.get("items", [told])
         return items
 

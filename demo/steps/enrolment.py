@@ -13,7 +13,7 @@ def label(scene: Scene) -> None:
     before = processes(scene)
     requests = scene.shop.start("http://web/", "--until-eof -c 2 --pause 0.01")
     for namespace in ("shop", "outside"):
-        scene.user.type(f"lab label namespace {namespace} istio.io/dataplane-mode=ambient")
+        scene.user.type(f"label namespace {namespace} istio.io/dataplane-mode=ambient")
     took = scene.user.wait("the pods captured", lambda: scene.captured("shop") and scene.captured("outside"))
     scene.stage.tell(f"all pods captured {took:.1f} s later")
     counted = requests.end()
@@ -53,7 +53,7 @@ def is_unreadable(scene: Scene) -> None:
 def identities(scene: Scene) -> None:
     """Both proxies log who was at the other end, by certificate and not by address."""
     scene.shop.ask(FRONT, shown=False)
-    lines = scene.user.type("lab logs ztunnel --node node-2 --tail 200").out.splitlines()
+    lines = scene.user.type("logs ztunnel --node node-2 --tail 200").out.splitlines()
     peers = [peers_of(line) for line in lines if 'direction="inbound"' in line]
     expected = ("spiffe://cluster.local/ns/shop/sa/client", "spiffe://cluster.local/ns/shop/sa/web")
     scene.stage.check("web's worker saw the client's certificate", expected in peers, " -> ".join(expected))

@@ -50,7 +50,7 @@ def worker_killed(scene: Scene) -> None:
         return
     others = scene.shop.start(CATALOG, "--until-eof -c 2 --pause 0.01")
     own = scene.shop.start("http://web/version", "--until-eof --pause 0.01 --timeout 2")
-    scene.user.type(f"lab exec --node node-2 -- kill -9 {worker.pid}")
+    scene.user.type(f"exec --node node-2 -- kill -9 {worker.pid}")
     scene.user.wait("a new worker", lambda: new_worker(scene, pod, worker) is not None)
     scene.shop.ask("http://web/version", "-n 100", shown=False)
     elsewhere, here = others.end(), own.end()

@@ -1,7 +1,7 @@
 """Send requests to an echo server and print the answers in the form the conformance tests read.
 
-    python -m examples.echo.client http://echo/path --method=GET -H name:value --count=3
-    python -m examples.echo.client grpc://echo:7070 -H name:value
+    python client.py http://echo/path --method=GET -H name:value --count=3
+    python client.py grpc://echo:7070 -H name:value
 
 No redirect is followed. A `Host` header sets the authority while the URL's host is dialled.
 """
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import grpc
-
-from examples.echo import message
+import message
 
 Headers = Sequence[tuple[str, str]]
 

@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
+import h1
+import message
+from config import POD
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from examples.echo import h1, message
-from examples.echo.config import POD
-from examples.echo.request import Request, text
+from request import Request, text
 
 
 class Lines(socketserver.StreamRequestHandler):

@@ -6,8 +6,8 @@ import ssl
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from examples.echo import h2c
-from examples.echo.request import Request, text, wish
+import h2c
+from request import Request, text, wish
 
 PREFACE = b"PRI * HTTP/2.0"
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
-
-from examples.echo.request import Request, text, wish
+from request import Request, text, wish
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from examples.echo.config import NAMESPACE, POD, VERSION
+from config import NAMESPACE, POD, VERSION
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import os
 import socket
 
 import grpc
-
-from examples.shop import json_http
-from examples.shop.config import POD, PORT, REVIEWS, STOCK, VERSION
+import json_http
+from config import POD, PORT, REVIEWS, STOCK, VERSION
 
 ITEMS = ("lamp", "chair", "kettle")
 TIMEOUT = 5.0

@@ -1,4 +1,4 @@
-"""Send requests and count the answers: `python -m examples.shop.load http://catalog/version -n 1000 --by version`.
+"""Send requests and count the answers: `python load.py http://catalog/version -n 1000 --by version`.
 
 Every request has a connection of its own, so that each one meets the mesh as it is now. The last line is the
 count; with --json it is one JSON object:

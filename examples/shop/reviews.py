@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-
-from examples.shop.config import POD, PORT
+from config import POD, PORT
 
 
 def stars(request: dict[str, Any], context: grpc.ServicerContext) -> dict[str, Any]:

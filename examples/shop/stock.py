@@ -9,7 +9,7 @@ import socket
 import socketserver
 import zlib
 
-from examples.shop.config import POD, PORT
+from config import POD, PORT
 
 
 class Clerk(socketserver.StreamRequestHandler):

@@ -3,8 +3,8 @@
 import http.client
 import os
 
-from examples.shop import json_http
-from examples.shop.config import CATALOG, POD, PORT
+import json_http
+from config import CATALOG, POD, PORT
 
 
 class Web(json_http.Handler):

@@ -1,1 +1,0 @@
-"""Applications to run in the mesh, and to test it with."""
