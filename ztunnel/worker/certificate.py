@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +16,8 @@ from mesh.net.certs import SigningFailed, keep
 from mesh.net.tls import ClientTls, Credentials, ServerTls
 from mesh.refusal import Reason, Refusal
 from ztunnel.channel.message import Sign, Signed, Unsigned
+
+_log = logging.getLogger("worker")
 
 _PATIENCE: Final = 30.0
 """Seconds in which the supervisor must be there and answer."""
@@ -70,11 +74,16 @@ class Certificate:
         await keep(petitioner.sign, identity, self.install, utcnow=self._utcnow)
 
     def install(self, credentials: Credentials) -> None:
-        """Use these from now on."""
+        """Use these from now on; if TLS cannot, go on with those in force."""
+        try:
+            server, client = ServerTls(credentials), ClientTls(credentials)
+        except (ssl.SSLError, ValueError) as fault:
+            _log.error("the authority's answer is of no use for TLS: %s", fault)
+            return
         self._expires = pki.leaf_of(credentials.chain_pem).not_valid_after_utc
-        self._server, self._client = ServerTls(credentials), ClientTls(credentials)
+        self._server, self._client = server, client
         if self.present.is_set():
-            self.renewed(self._client)
+            self.renewed(client)
         self.present.set()
 
     def client(self) -> ClientTls | Refusal:

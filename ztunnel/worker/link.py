@@ -6,6 +6,7 @@ not fit is counted instead.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -15,6 +16,8 @@ import trio
 from ztunnel.channel.frames import LARGEST_DOWN, ChannelError, Frames, frame
 from ztunnel.channel.message import Ask, Forget, FromSupervisor, Report, Sign, from_supervisor, to_supervisor
 from ztunnel.channel.sighting import Sighting
+
+_log = logging.getLogger("worker")
 
 _REPORTS: Final = 1024
 _FIRST_PAUSE: Final = 0.05
@@ -33,6 +36,7 @@ class Link:
         self._questions: deque[Ask | Forget | Sign] = deque()
         self._reports: deque[Sighting] = deque()
         self._dropped = 0
+        self._pause = _FIRST_PAUSE
         self._wake = trio.Event()
         self._idle = trio.Event()
         self.connected = False
@@ -63,57 +67,63 @@ class Link:
             await self._idle.wait()
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
-        pause = _FIRST_PAUSE
+        """Stay connected until cancelled. Without a supervisor a worker goes on; so nothing ends this but the end."""
         while True:
             try:
                 stream = await self._connect()
             except OSError:
-                await trio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await self._rest()
                 continue
             try:
-                if await self._converse(stream):
-                    pause = _FIRST_PAUSE
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ChannelError):
-                pass
+                await self._converse(stream)
+            except* (OSError, trio.BrokenResourceError):
+                _log.info("the supervisor has gone")
+            except* ChannelError as faults:
+                _log.error("the supervisor is not understood: %s", faults.exceptions[0])
+            except* Exception:  # noqa: BLE001 - the boundary: the pod is served without a supervisor, too
+                _log.exception("the conversation with the supervisor ended by a fault of ours")
             finally:
                 self.connected = False
                 self._questions.clear()
                 await trio.aclose_forcefully(stream)
-            await trio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await self._rest()
 
-    async def _converse(self, stream: trio.abc.HalfCloseableStream) -> bool:
-        """Talk until the other side ends it; whether it said anything."""
+    async def _rest(self) -> None:
+        await trio.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def _converse(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Talk until the other side ends it."""
         self.connected = True
         self._questions.append(self.greeting())
         self._wake.set()
         self.begun()
-        heard = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak, stream)
             frames = Frames(LARGEST_DOWN)
             while data := await stream.receive_some(_CHUNK):
                 for document in frames.receive(data):
-                    heard = True
+                    self._pause = _FIRST_PAUSE
                     self._receive(from_supervisor(document))
             nursery.cancel_scope.cancel()
-        return heard
 
     async def _speak(self, stream: trio.abc.HalfCloseableStream) -> None:
         while True:
             while self._questions or self._reports:
-                await stream.send_all(self._next())
+                if self._questions:
+                    await stream.send_all(frame(to_supervisor(self._questions.popleft())))
+                else:
+                    await self._tell(stream)
             self._idle.set()
             self._wake = trio.Event()
             await self._wake.wait()
 
-    def _next(self) -> bytes:
-        if self._questions:
-            return frame(to_supervisor(self._questions.popleft()))
-        dropped, self._dropped = self._dropped, 0
-        return frame(to_supervisor(Report(self._reports.popleft(), dropped)))
+    async def _tell(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Send the oldest report; it is kept until it is sent, for whoever comes after a supervisor that breaks off."""
+        dropped = self._dropped
+        await stream.send_all(frame(to_supervisor(Report(self._reports[0], dropped))))
+        self._reports.popleft()
+        self._dropped -= dropped
 
 
 def _nothing() -> None:
