@@ -46,8 +46,9 @@ class PodFiles:
         for mount in plan.mounts:
             if mount.volume not in known:
                 raise Unmet(f"container {plan.name} mounts volume {mount.volume}, which the pod does not have")
-            source = volumes.volume_folder(known[mount.volume], self._folder) / mount.sub_path
-            found.append(Mount(source, mount.path, mount.read_only))
+            volume = known[mount.volume]
+            source = volumes.volume_folder(volume, self._folder) / mount.sub_path
+            found.append(Mount(source, mount.path, mount.read_only or not volumes.is_writable(volume)))
         return found
 
     def etc(self, address: IPv4Address | None) -> dict[str, Path]:

@@ -42,9 +42,11 @@ def enter_view(staging: Path, start: str, mounts: Sequence[Mount], files: Mappin
     _devices(staging / "dev")
     for folder in _otherwise_hidden([*program_folders(), Path(start)]):
         _lay(staging, Mount(folder, str(folder), read_only=True))
-    for target, source in files.items():
-        _lay(staging, Mount(source, target, read_only=True))
-    for mount in sorted(mounts, key=lambda mount: len(Path(mount.target).parts)):
+    wanted = [*mounts, *(Mount(source, target, read_only=True) for target, source in files.items())]
+    wanted.sort(key=lambda mount: len(Path(mount.target).parts))
+    for mount in wanted:  # all places first: an overlay laid later would hide what is mounted below it
+        _make_mount_point(staging, _inside(staging, mount.target), folder=mount.source.is_dir())
+    for mount in wanted:
         _lay(staging, mount)
     kernel.pivot_root(staging)
 

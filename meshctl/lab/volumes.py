@@ -37,6 +37,11 @@ def token_seconds(pod: Body) -> int | None:
     return min(lives, default=None)
 
 
+def is_writable(volume: Body) -> bool:
+    """Return whether containers may write into a volume; what the lab fills is for reading."""
+    return "emptyDir" in volume or "hostPath" in volume
+
+
 def volume_folder(volume: Body, folder: Path) -> Path:
     """Return the folder or file that a volume shows. Raises Unmet if a hostPath is not there."""
     host: Body | None = volume.get("hostPath")
