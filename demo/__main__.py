@@ -2,15 +2,17 @@
 
 import argparse
 import signal
-import sys
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from demo.scene import Scene
 from demo.stage import Stage
 from demo.steps import enrolment, failures, memory, plaintext, policy, requests
-from demo.user import CommandFailed, NeverCame, User
+from demo.user import PROGRAM, CommandFailed, NeverCame, User
 
-LAB = "demo"
 STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
     ("A shop on two nodes", plaintext.start),
     ("It works by itself", plaintext.works_by_itself),
@@ -28,56 +30,91 @@ STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
     ("What it costs", memory.table),
 )
 
+TRY_NEXT = """
+the lab is still up. What to try next:
+
+  export PATH={programs}:$PATH AMBIT_LAB={lab}
+  meshctl get pods -n shop
+  meshctl exec client -n shop -- python load.py http://catalog/version -n 100 --by version
+  meshctl get httproute catalog-split -n shop -o yaml
+  meshctl waypoint status -n shop
+  meshctl logs ztunnel --node node-2 --tail 20
+  meshctl lab status
+  meshctl lab down
+"""
+
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab up at the end")
     parser.add_argument("--nodes", type=int, default=2, help="how many nodes, at least 2 (default 2)")
+    parser.add_argument("--lab", default="demo", help="what to call the lab (default demo)")
     return parser.parse_args()
 
 
-def play(scene: Scene) -> bool:
-    """Show every step; stop at the first that cannot go on. Whether everything held."""
-    stage = scene.stage
+def play(scene: Scene) -> None:
+    """Show every step; stop at the first that cannot go on."""
     for title, show in STEPS:
-        with stage.step(title):
-            try:
-                show(scene)
-            except (CommandFailed, NeverCame) as problem:
-                stage.check(title, False, problem)
-                return False
-    return not stage.failed
+        scene.stage.step(title)
+        try:
+            show(scene)
+        except (CommandFailed, NeverCame, subprocess.TimeoutExpired) as problem:
+            scene.stage.check(f"the step '{title}' could be shown", held=False, evidence=problem)
+            return
 
 
-def close(scene: Scene, *, keep: bool) -> None:
-    """Say how it went, and take the lab down unless it is to be kept."""
-    stage = scene.stage
-    stage.console.print()
+def save_logs(user: User) -> Path:
+    """Put what the mesh's parts have logged where it outlives the lab."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{user.lab}-"))
+    for part in ("lab", "istiod", "ztunnel", "waypoint -n shop"):
+        told = user.type(f"logs {part}", shown=False, may_fail=True)
+        (folder / f"{part.split()[0]}.log").write_text(told.out + told.err, encoding="utf-8")
+    return folder
+
+
+def close(scene: Scene, *, keep: bool, ended: bool) -> int:
+    """Take the lab down unless it is to be kept, say how it went; the exit code."""
+    stage, user = scene.stage, scene.user
+    logs = save_logs(user) if stage.failed else None
     if keep:
-        stage.tell(KEPT.format(lab=LAB))
+        stage.plain(TRY_NEXT.format(programs=PROGRAM.parent, lab=user.lab))
     else:
-        scene.user.type(f"lab down {LAB}", may_fail=True)
+        user.type(f"lab down {user.lab}", shown=False, may_fail=True)
     for check in stage.failed:
-        stage.console.print(f"failed: {check.claim}: {check.evidence}", markup=False)
-
-
-KEPT = "the lab is still up"
+        stage.plain(f"failed: {check.claim}: {check.evidence}")
+    if logs is not None:
+        stage.plain(f"the logs of its parts are in {logs}")
+    if not ended:
+        return 130
+    if stage.failed:
+        stage.plain(f"demo: {len(stage.failed)} of {len(stage.checks)} checks failed")
+        return 1
+    stage.tell(f"{time.monotonic() - stage.began:.0f} s")
+    stage.plain(f"demo: {len(stage.checks)} checks passed")
+    return 0
 
 
 def main() -> int:
     """Run the demonstration."""
     told = arguments()
     stage = Stage()
-    scene = Scene(stage, User(stage, LAB), max(2, told.nodes))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    held = False
+    user = User(stage, told.lab)
+    if told.lab in user.labs():
+        stage.plain(
+            f"A lab named {told.lab} is up already. Take it down ({PROGRAM} lab down {told.lab}), or say --lab NAME."
+        )
+        return 2
+    scene, ended = Scene(stage, user, max(2, told.nodes)), False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        held = play(scene)
+        play(scene)
+        ended = True
+    except KeyboardInterrupt:
+        stage.plain("interrupted")
     finally:
-        close(scene, keep=told.keep)
-    print(f"demo: {len(stage.checks)} checks passed" if held else f"demo: {len(stage.failed)} checks failed")
-    return 0 if held else 1
+        code = close(scene, keep=told.keep, ended=ended)
+    return code
 
 
 if __name__ == "__main__":

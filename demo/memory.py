@@ -1,6 +1,6 @@
 """What each process of the lab holds in memory: run inside a node, needs nothing but Python.
 
-Prints one JSON array: pid, name, command line, private memory and resident memory in KiB. Private is what would be
+Prints one JSON array: pid, uid, name, command line, private memory and resident memory in KiB. Private is what would be
 freed if the process ended; forked workers share the rest with their zygote.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+OWNER = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
 AMOUNT = re.compile(r"^(Private_\w+|Rss):\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -20,11 +21,13 @@ def processes(proc: Path = Path("/proc")) -> Iterator[dict[str, Any]]:
             amounts = AMOUNT.findall((folder / "smaps_rollup").read_text())
             words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
             name = (folder / "comm").read_text().strip()
+            uid = OWNER.findall((folder / "status").read_text())[0]
         except OSError:
             continue
         if words != [b""]:
             yield {
                 "pid": int(folder.name),
+                "uid": int(uid),
                 "name": name,
                 "command": b" ".join(words).decode(errors="replace"),
                 "private": sum(int(amount) for kind, amount in amounts if kind != "Rss"),

@@ -18,6 +18,7 @@ class Process:
     """One process; memory in KiB. Private is what its end would free."""
 
     pid: int
+    uid: int
     name: str
     command: str
     private: int

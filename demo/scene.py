@@ -1,6 +1,7 @@
 """What every step is given, and what the shop looks like at the moment."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from demo.shop import EXAMPLES, Shop
@@ -25,7 +26,7 @@ class Scene:
 
     def apply(self, name: str) -> None:
         """Apply one of the shop's files."""
-        self.user.type(f"apply -f {EXAMPLES / name}")
+        self.user.type(f"apply -f {shown(EXAMPLES / name)}")
 
     def pods(self, namespace: str = "shop") -> list[dict[str, Any]]:
         """The pods of a namespace that are not going away."""
@@ -38,7 +39,17 @@ class Scene:
 
     def captured(self, namespace: str = "shop") -> bool:
         """Whether the traffic of every pod of the namespace is captured."""
-        return all(pod["metadata"].get("annotations", {}).get(CAPTURED) == "enabled" for pod in self.pods(namespace))
+        return all(in_mesh(pod) for pod in self.pods(namespace))
+
+
+def shown(path: Path) -> Path:
+    """The shortest way to write a path of the repository where the user is."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def in_mesh(pod: dict[str, Any]) -> bool:
+    """Whether a pod's traffic is captured."""
+    return bool(pod["metadata"].get("annotations", {}).get(CAPTURED) == "enabled")
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

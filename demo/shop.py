@@ -85,11 +85,15 @@ class Shop:
     user: User
 
     def start(self, url: str, options: str = "-n 1", pod: str = CLIENT, *, shown: bool = False) -> Load:
-        """Begin to send requests from a pod."""
+        """Begin to send requests from a pod; returns when the first one is under way."""
         line = f"exec {pod} -- python load.py {shlex.quote(url)} {options}"
         if shown:
             self.user.stage.command(["meshctl", line])
-        return Load(self.user.start(f"{line} --json"))
+        load = Load(self.user.start(f"{line} --json"))
+        assert load.process.stderr is not None
+        if not (first := load.process.stderr.readline()).startswith("sending"):
+            raise CommandFailed(first + load.process.communicate()[1])
+        return load
 
     def ask(self, url: str, options: str = "-n 1", pod: str = CLIENT, *, shown: bool = True) -> Counted:
         """Send requests from a pod and wait for their end."""

@@ -1,8 +1,7 @@
 """What the demonstration shows: steps, commands as a user would type them, checks with their evidence."""
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -27,11 +26,13 @@ class Stage:
     checks: list[Check] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
+    def step(self, title: str) -> None:
         """Announce a part of the demonstration."""
         self.console.print(f"\n[bold cyan]== {escape(title)}[/] [dim]({time.monotonic() - self.began:.0f} s)[/]")
-        yield
+
+    def plain(self, text: str) -> None:
+        """Say something as it is."""
+        self.console.print(text, markup=False)
 
     def tell(self, text: str) -> None:
         """Say something that proves nothing by itself."""

@@ -58,6 +58,10 @@ class User:
         """The words to execute; which lab is meant is told as a user with several labs would tell it."""
         return ["env", f"AMBIT_LAB={self.lab}", str(PROGRAM), *words]
 
+    def labs(self) -> list[str]:
+        """The names of the labs that are up."""
+        return [line.split()[0] for line in self.type("lab list", shown=False).out.splitlines()[1:] if line.strip()]
+
     def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind, as stored."""
         told = json.loads(self.type(f"get {kind} -n {namespace} -o json", shown=False).out)

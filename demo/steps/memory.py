@@ -2,10 +2,8 @@
 
 from collections import defaultdict
 
-from demo.processes import Process, of_lab
-from demo.scene import Scene
-
-MOST = 8 * 1024  # KiB of private memory that an idle worker may have
+from demo.processes import Process, of_lab, worker_of
+from demo.scene import Scene, in_mesh
 
 
 def table(scene: Scene) -> None:
@@ -23,13 +21,26 @@ def table(scene: Scene) -> None:
         for kind, them in sorted(kinds.items())
     ]
     scene.stage.table("private memory", ["process", "number", "each, MiB", "all, MiB"], rows)
-    workers = kinds.get("ztunnel worker", [])
-    most = max((worker.private for worker in workers), default=0)
+    own_workers(scene, kinds["ztunnel worker"])
+
+
+def own_workers(scene: Scene, workers: list[Process]) -> None:
+    """One worker for each pod in the mesh, each under a uid of its own where there are several."""
+    pods = [pod for namespace in ("shop", "outside") for pod in scene.pods(namespace) if in_mesh(pod)]
+    alone = [pod for pod in pods if worker_of(pod["metadata"]["name"], workers) is None]
     scene.stage.check(
-        f"no worker holds more than {mebibytes(MOST)} MiB",
-        0 < most <= MOST,
-        f"{len(workers)} workers, at most {mebibytes(most)} MiB",
+        "every pod in the mesh has a worker of its own",
+        len(workers) == len(pods) and not alone,
+        f"{len(workers)} workers, at most {mebibytes(max(worker.private for worker in workers))} MiB each",
     )
+    if all(worker.uid == 0 for worker in workers):
+        scene.stage.tell("an ordinary user's lab has one uid, so the workers share it; as root each has its own")
+        return
+    owners = {(pod["spec"]["nodeName"], worker_of(pod["metadata"]["name"], workers)) for pod in pods}
+    uids = {(node, worker.uid) for node, worker in owners if worker is not None}
+    unprivileged = all(uid for _, uid in uids)
+    numbers = ", ".join(f"{node} {uid}" for node, uid in sorted(uids))
+    scene.stage.check("under a uid of its own on its node", len(uids) == len(workers) and unprivileged, numbers)
 
 
 def mebibytes(kibibytes: float) -> str:

@@ -1,6 +1,6 @@
 """Before the mesh: an ordinary shop on two nodes, whose traffic anybody on the link can read."""
 
-from demo.scene import Scene
+from demo.scene import Scene, shown
 from demo.shop import EXAMPLES
 
 MARKER = "card-4929-1234-5678-9010"
@@ -10,7 +10,7 @@ APP_PORT = 8080
 
 def start(scene: Scene) -> None:
     """Start the lab and the shop in it."""
-    scene.user.type(f"lab up {scene.user.lab} --nodes {scene.nodes} -f {EXAMPLES / 'shop.yaml'}")
+    scene.user.type(f"lab up {scene.user.lab} --nodes {scene.nodes} -f {shown(EXAMPLES / 'shop.yaml')}")
     pods = scene.pods()
     spread = sorted({pod["spec"]["nodeName"] for pod in pods})
     scene.stage.check("the shop runs", scene.ready(), f"{len(pods)} pods on {', '.join(spread)}")

@@ -135,6 +135,7 @@ def main() -> None:
     if told.until_eof:
         threading.Thread(target=load.heed, args=(sys.stdin.buffer,), daemon=True).start()
     senders = [threading.Thread(target=load.run) for _ in range(told.concurrency)]
+    print(f"sending to {told.url}", file=sys.stderr, flush=True)
     for sender in senders:
         sender.start()
     for sender in senders:
