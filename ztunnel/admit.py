@@ -28,6 +28,8 @@ class Arrival:
     """Where the connection itself arrived, an address of the pod."""
     authority: str | None = None
     """That of the CONNECT, untrusted; None for a plaintext connection."""
+    host: str = ""
+    """The host name of the service that the caller says it called; untrusted, for telemetry only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Admission:
     """The facts that were judged; they are judged again when policies change."""
     verdict: Verdict
     service: Service | None = None
-    """The service that the caller named, if it named one."""
+    """The service that was called, as far as the caller told; always one that the pod is an endpoint of."""
 
 
 def admit(snapshot: Snapshot, own: Workload, arrival: Arrival) -> Admission | Refusal:
@@ -59,7 +61,7 @@ def admit(snapshot: Snapshot, own: Workload, arrival: Arrival) -> Admission | Re
     verdict = judge(snapshot, own, call)
     if isinstance(verdict, Refusal):
         return verdict
-    return Admission(upstream, call, verdict, service)
+    return Admission(upstream, call, verdict, service or _own_service(snapshot, own, arrival.host))
 
 
 def judge(snapshot: Snapshot, own: Workload, call: Call) -> Verdict | Refusal:
@@ -89,10 +91,16 @@ def _named(
     snapshot: Snapshot, own: Workload, destination: Address, asked: HostPort
 ) -> tuple[Address, Service | None] | Refusal:
     """A host name must be that of a service that this pod is an endpoint of."""
-    service = snapshot.service_named(asked.host, own.namespace)
-    if service is None or own.member_of(service.key) is None:
+    service = _own_service(snapshot, own, asked.host)
+    if service is None:
         return Refusal(Reason.UNKNOWN_DESTINATION, f"this pod is no endpoint of a service named {asked.host}")
     port = target_port(service, own, asked.port)
     if port is None:
         return Refusal(Reason.UNKNOWN_PORT, f"service {service.key} has no port {asked.port} at this pod")
     return Address(destination.ip, port), service
+
+
+def _own_service(snapshot: Snapshot, own: Workload, host: str) -> Service | None:
+    """The service of that host name, if the pod is an endpoint of it."""
+    service = snapshot.service_named(host, own.namespace)
+    return service if service is not None and own.member_of(service.key) is not None else None

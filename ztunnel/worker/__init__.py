@@ -16,13 +16,19 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-import trio
-
-from ztunnel.worker.service import Service
 from ztunnel.worker.start import Start
+
+
+def preload() -> None:
+    """Import all that `run` needs. Who only speaks of workers, as the keeper does, need not carry it."""
+    from ztunnel.worker import service  # noqa: F401
 
 
 def run(start: Start) -> NoReturn:
     """Serve the pod until SIGTERM, drain, and exit with status 0."""
+    import trio
+
+    from ztunnel.worker.service import Service
+
     trio.run(Service(start).run)
     sys.exit(0)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import trio
 
 from mesh.address import Address
-from mesh.hbone.headers import BAGGAGE, TRACEPARENT, Traceparent
+from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
 from mesh.net.dial import dial
 from mesh.net.flow import Flow, close_with_reset
 from mesh.net.relay import Relay
@@ -143,15 +143,17 @@ class Inbound:
     async def _serve_request(self, request: Request) -> None:
         tunnel = request.tunnel
         trace = Traceparent.parse(request.headers.get(TRACEPARENT, b""))
+        forwarded = Forwarded.parse(request.headers.get(FORWARDED, b""))
         witness = Witness(self._tell, outbound=False)
         witness.learn(
             source=tunnel.remote,
-            destination=tunnel.local,
+            destination=_asked(request),
             peer=tunnel.peer,
             mutual_tls=True,
             trace=trace.trace if trace is not None else "",
         )
-        arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority)
+        host = forwarded.host if forwarded is not None else ""
+        arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority, host)
         application = await self._reach(arrival, witness)
         if isinstance(application, Refusal):
             request.refuse(application.reason.status)
@@ -199,3 +201,11 @@ class Inbound:
     async def _carry(self, flow: Flow, admission: Admission, witness: Witness) -> None:
         with self._live.admitted(admission.call, flow.abort) as entry:
             await witness.follow(flow, lambda: entry.refusal)
+
+
+def _asked(request: Request) -> Address:
+    """What the caller wants to reach, for the record; where it came, if its wish cannot be read."""
+    try:
+        return Address.parse(request.authority)
+    except ValueError:
+        return request.tunnel.local

@@ -78,6 +78,8 @@ class Service:
             await self._take_all(inbound, outbound, connections)
         finally:
             if accepting.cancel_called:
+                for listener in (self._start.outbound, self._start.inbound_plaintext, self._start.inbound):
+                    listener.close()  # who comes now is refused, unless a successor holds the sockets too
                 inbound.drain()
                 pool.drain()
                 connections.cancel_scope.deadline = trio.current_time() + self._start.settings.drain_seconds

@@ -104,6 +104,19 @@ class TestDestination:
         assert found.reason is Reason.SELF_CALL
 
 
+class TestService:
+    @pytest.mark.parametrize(
+        ("host", "key"),
+        [("db.shop.svc.cluster.local", SERVICE.key), ("other.shop.svc.cluster.local", None), ("", None)],
+    )
+    def test_the_service_that_the_caller_says_it_called(self, host: str, key: str | None) -> None:
+        """It counts for telemetry, and only if it can be true."""
+        told = Arrival(WEB, ip_address("10.0.0.1"), Address.parse("10.0.0.2:15008"), "10.0.0.2:8080", host)
+        found = decide(told)
+        assert isinstance(found, Admission)
+        assert (found.service.key if found.service else None) == key
+
+
 class TestPolicies:
     def test_denied(self) -> None:
         found = decide(arrival("10.0.0.2:8080"), policy("no-web", Action.DENY, caller("web")))

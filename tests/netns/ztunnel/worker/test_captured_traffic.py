@@ -44,9 +44,10 @@ async def test_vip_request(pair):
     client = await pair.web.call(VIP, 80)
     await exchange(client, await application.accept())
     await client.aclose()
-    record = await pair.told(outbound=True)
-    assert record.service == "shop/db.shop.svc.cluster.local"
-    assert record.destination.address == Address.parse(f"{pair.db.address()}:8080")
+    for outbound in (False, True):
+        record = await pair.told(outbound=outbound)
+        assert record.service == "shop/db.shop.svc.cluster.local"
+        assert record.destination.address == Address.parse(f"{pair.db.address()}:8080")
 
 
 async def test_local_captured(pair):
