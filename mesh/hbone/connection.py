@@ -38,7 +38,7 @@ class Connection(Exchanges):
 
     def hole(self, stream: StreamState, at_most: int) -> memoryview | None:
         """Where up to `at_most` bytes for `stream` may be put now; then call `fill`. None: wait for `Sink.may_send`."""
-        size = min(at_most, stream.credit, self._credit, self._peer_max_frame, self._outbox.space)
+        size = min(at_most, stream.credit, self._credit, self._peer.max_frame, self._outbox.space)
         if size <= 0 or self.clogged:
             self._starved[stream.id] = stream
             return None
@@ -64,6 +64,9 @@ class Connection(Exchanges):
             return len(view)
         self._heard = True
         position, end = 0, len(view)
+        if self._outbox.overflowing:
+            self.abandon(ErrorCode.ENHANCE_YOUR_CALM, "the peer makes us write and does not read")
+            return end
         try:
             if self._preface_due:
                 position = self._preface(view)

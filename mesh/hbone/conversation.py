@@ -14,9 +14,9 @@ from mesh.hbone import frames
 from mesh.hbone.block import BlockReader
 from mesh.hbone.frames import ErrorCode, Setting
 from mesh.hbone.limits import CLIENT, SERVER, Limits
-from mesh.hbone.literals import TABLE_SIZE_ZERO
 from mesh.hbone.outbox import Outbox
 from mesh.hbone.owner import Owner
+from mesh.hbone.peer import PeerSettings
 from mesh.hbone.stream import StreamState
 from mesh.hbone.violation import Violation, broken
 
@@ -42,9 +42,8 @@ class Conversation:
         """Set by the owner while earlier output waits for the peer: nothing is read from sources meanwhile."""
         self._outbox = Outbox(limits.outbox, limits.spill)
         self._starved: dict[int, StreamState] = {}
-        self._credit = self._peer_window = frames.DEFAULT_WINDOW
-        self._peer_max_frame = frames.SMALLEST_MAX_FRAME
-        self._peer_streams = 100
+        self._peer = PeerSettings(serves=client)
+        self._credit = frames.DEFAULT_WINDOW
         self._room = limits.connection_window
         self._owed = 0
         self._receiving: StreamState | None = None
@@ -54,7 +53,7 @@ class Conversation:
         self._chores = limits.chores
         self._lately_reset: OrderedDict[int, None] = OrderedDict()
         self._preface_due = not client
-        self._settled = self._heard = self._draining = self._peer_draining = self._table_shrunk = False
+        self._settled = self._heard = self._draining = self._peer_draining = False
         self._silent_ticks = 0
         self._last_accepted = _NO_STREAM_REFUSED
         self._highest = -1 if client else 0
@@ -74,7 +73,7 @@ class Conversation:
     def can_open(self) -> bool:
         """Client: whether the peer would take one more stream now."""
         going = self._draining or self._peer_draining or self.violation is not None
-        return not going and len(self.streams) < self._peer_streams and self._highest < frames.STREAM_ID - 2
+        return not going and len(self.streams) < self._peer.streams and self._highest < frames.STREAM_ID - 2
 
     @property
     def drained(self) -> bool:
@@ -126,9 +125,8 @@ class Conversation:
         """Append whole frames to the output."""
         if self.violation is not None:
             return
-        if not self._outbox.put(data):
-            self._fail(Violation(ErrorCode.ENHANCE_YOUR_CALM, "the peer makes us write and does not read"))
-        elif not self.pending:
+        self._outbox.put(data)
+        if not self.pending:
             self.pending = True
             self.owner.output_pending()
 
@@ -199,32 +197,14 @@ class Conversation:
             if payload or not self._settled:
                 raise Violation(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS that is none")
             return
-        if len(payload) % 6:
-            raise Violation(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS cut short")
-        for key, value in frames.read_settings(payload):
-            self._set(key, value)
+        change = self._peer.apply(payload)
+        if change:
+            for stream in list(self.streams.values()):
+                self._widen(stream, change)
         self.put(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if not self._settled:
             self._settled = True
             self.owner.settled()
-
-    def _set(self, key: int, value: int) -> None:
-        if key == Setting.INITIAL_WINDOW_SIZE:
-            if value > frames.LARGEST_WINDOW:
-                raise Violation(ErrorCode.FLOW_CONTROL_ERROR, f"an initial window of {value} bytes")
-            change, self._peer_window = value - self._peer_window, value
-            for stream in list(self.streams.values()):
-                self._widen(stream, change)
-        elif key == Setting.MAX_FRAME_SIZE:
-            if not frames.SMALLEST_MAX_FRAME <= value <= frames.LARGEST_MAX_FRAME:
-                raise broken(f"a largest frame of {value} bytes")
-            self._peer_max_frame = value
-        elif key == Setting.MAX_CONCURRENT_STREAMS:
-            self._peer_streams = value
-        elif key == Setting.HEADER_TABLE_SIZE:
-            self._table_shrunk = value < 4096
-        elif key == Setting.ENABLE_PUSH and value > (0 if self.client else 1):
-            raise broken(f"ENABLE_PUSH {value}")
 
     def _widen(self, stream: StreamState, change: int) -> None:
         stream.credit += change
@@ -287,13 +267,6 @@ class Conversation:
                 stream.lose(ErrorCode.REFUSED_STREAM)
 
     # ---- shared by all frames
-
-    def _table_notice(self) -> bytes:
-        """Opens the header block behind a peer's wish for a small HPACK table: ours has no entries."""
-        if not self._table_shrunk:
-            return b""
-        self._table_shrunk = False
-        return TABLE_SIZE_ZERO
 
     def _chore(self, code: int, what: str) -> None:
         self._chores -= 1

@@ -28,19 +28,19 @@ class Exchanges(Conversation):
 
     def open(self, authority: str, headers: Iterable[Field]) -> StreamState:
         """Client: send a CONNECT. Ask `can_open` first. Raises ValueError for an authority that is not ASCII."""
-        block = self._table_notice() + fields.encode_connect(authority, headers)
+        block = self._peer.table_notice() + fields.encode_connect(authority, headers)
         self._highest += 2
-        stream = StreamState(self, self._highest, self._peer_window, self.limits.stream_window)
+        stream = StreamState(self, self._highest, self._peer.window, self.limits.stream_window)
         self.streams[stream.id] = stream
-        self.put(frames.headers(stream.id, block, end_stream=False, max_frame=self._peer_max_frame))
+        self.put(frames.headers(stream.id, block, end_stream=False, max_frame=self._peer.max_frame))
         return stream
 
     def put_answer(self, stream: StreamState, status: int, headers: Iterable[Field], *, end: bool) -> None:
         """Send a response head. A stream that the server accepts earns its client a chore."""
         if status == 200:
             self._chores = min(self._chores + 1, self.limits.chores)
-        block = self._table_notice() + fields.encode_answer(status, headers)
-        self.put(frames.headers(stream.id, block, end_stream=end, max_frame=self._peer_max_frame))
+        block = self._peer.table_notice() + fields.encode_answer(status, headers)
+        self.put(frames.headers(stream.id, block, end_stream=end, max_frame=self._peer.max_frame))
 
     def put_reset(self, stream: StreamState, code: int) -> None:
         """Send RST_STREAM and forget the stream."""
@@ -84,7 +84,7 @@ class Exchanges(Conversation):
             self._chore(ErrorCode.PROTOCOL_ERROR, "malformed requests")
             self._reset(stream_id, ErrorCode.PROTOCOL_ERROR)
             return
-        stream = StreamState(self, stream_id, self._peer_window, self.limits.stream_window)
+        stream = StreamState(self, stream_id, self._peer.window, self.limits.stream_window)
         stream.remote_ended = self._block.ends_stream
         self.streams[stream_id] = stream
         if isinstance(asked, Connect):

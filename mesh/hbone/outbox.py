@@ -27,15 +27,19 @@ class Outbox:
         """Payload bytes that fit behind one more frame head."""
         return 0 if self._spill else self.size - self.filled - HEAD_SIZE
 
-    def put(self, data: bytes) -> bool:
-        """Append whole frames; False when the peer has left too many of them waiting."""
+    @property
+    def overflowing(self) -> bool:
+        """Whether the peer has left too much waiting."""
+        return len(self._spill) > self._longest_spill
+
+    def put(self, data: bytes) -> None:
+        """Append whole frames."""
         after = self.filled + len(data)
         if self._spill or after > self.size:
             self._spill += data
-            return len(self._spill) <= self._longest_spill
-        self._buffer[self.filled : after] = data
-        self.filled = after
-        return True
+        else:
+            self._buffer[self.filled : after] = data
+            self.filled = after
 
     def hole(self, size: int) -> memoryview:
         """Room for `size` payload bytes of a DATA frame, of which `fill` then says how many there are."""

@@ -63,6 +63,8 @@ class Splice(Flow):
         connection, state = self._connection, self._state
         if connection.space < _CHUNK:
             self._wire.flush()
+            if self.ending is not None:
+                return  # the tunnel broke
         hole = connection.hole(state, _CHUNK)
         if hole is None:
             self._watch.want(self._watch.events & ~IN)
@@ -109,7 +111,7 @@ class Splice(Flow):
             self._broken(fault)
 
     def _finish_if_over(self) -> None:
-        if self._deaf and self._state.remote_ended and not self._backlog:
+        if self.ending is None and self._deaf and self._state.remote_ended and not self._backlog:
             self._watch.want(0)
             self._sock.close()
             self._finish("fin")

@@ -115,9 +115,9 @@ class TunnelStream(trio.abc.HalfCloseableStream):
     async def _hole(self, size: int) -> memoryview:
         connection = self._wire.connection
         while True:
-            self._check_sendable()
             if connection.space < size:
                 self._wire.flush()
+            self._check_sendable()
             hole = connection.hole(self._state, size)
             if hole is not None:
                 return hole

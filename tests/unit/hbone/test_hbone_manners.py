@@ -188,7 +188,7 @@ def test_a_connection_that_exceeds_its_window_is_ended() -> None:
 
 def test_streams_above_the_limit_are_refused_one_by_one() -> None:
     client, server = pair(limits=Limits(streams=2))
-    client.connection._peer_streams = 100
+    client.connection._peer.streams = 100
     sinks = [client.open() for _ in range(3)]
     pump(client, server)
     assert [sink.log for sink in sinks] == [[], [], ["reset: REFUSED_STREAM"]]
