@@ -237,9 +237,10 @@ class Http2:
         return [(stream, fields2.read_request(event.headers, ends=event.stream_ended is not None))]
 
     def _received(self, stream: int, event: Event | Fault) -> list[tuple[int, Event]]:
+        if isinstance(event, Body) and (stream not in self._live or not event.data):
+            self.credit(stream, event.cost)
+            return []
         if stream not in self._live:
-            if isinstance(event, Body):
-                self.credit(stream, event.cost)
             return []
         if isinstance(event, Fault):
             self._reset(stream, PROTOCOL_ERROR)
