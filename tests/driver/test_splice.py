@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -262,3 +263,36 @@ async def test_cancelling_a_connect_takes_it_back() -> None:
         assert path.tunnel.streams == 0
         await until(lambda: path.inbound.tunnels[0].streams == 0)
         assert held[0].withdrawn  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_whatever_happens_to_connections_nothing_leaks(seed: int) -> None:
+    """Streams, residents, and every byte of both connection windows are back when all connections have ended."""
+    dice = random.Random(seed)
+
+    async def one(path: Path, number: int) -> None:
+        stream = await path.application()
+        flow = path.flows[-1]
+        fate = dice.choice(["echo", "reset", "close", "abort", "never read"])
+        if fate == "echo":
+            assert await exchange(stream, dice.randrange(1, 500_000), number)
+        else:
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(bytes(dice.randrange(1, 400_000)))
+            if fate == "reset":
+                with_reset(stream)
+            elif fate == "abort":
+                flow.abort()
+        await stream.aclose()
+        await flow.wait()
+
+    async with path_to(echo) as path:
+        for _ in range(4):
+            async with trio.open_nursery() as nursery:
+                for number in range(40):
+                    nursery.start_soon(one, path, number)
+        ours, theirs = path.tunnel.connection, path.inbound.tunnels[0].connection
+        await until(lambda: not ours.streams and not theirs.streams)
+        assert path.relay.residents == {path.tunnel.wire, path.inbound.tunnels[0].wire}
+        await until(lambda: ours._credit + theirs._owed == theirs.limits.connection_window)
+        await until(lambda: theirs._credit + ours._owed == ours.limits.connection_window)
