@@ -91,6 +91,11 @@ def confine(confinement: Confinement) -> str | None:
     return None if own_user else "this user namespace has no users to spare: all parts of ztunnel share one"
 
 
+def actual_uid(uid: int) -> int:
+    """The user that a process confined to this one really has: everybody's, where the user namespace has only one."""
+    return uid if maps_user(Path("/proc/self/uid_map").read_text(), uid) else os.getuid()
+
+
 def maps_user(uid_map: str, uid: int) -> bool:
     """Whether a user namespace with this /proc/PID/uid_map has that user (user_namespaces(7))."""
     for line in uid_map.splitlines():

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from ztunnel import netns
+from ztunnel import confine, netns
 from ztunnel.fork import Order
 from ztunnel.keeper import rules
 from ztunnel.keeper.backoff import Backoff
@@ -114,7 +114,7 @@ class PodProxy:
             except ForkRefused as error:
                 self._complain(str(error))
             else:
-                self._roster.add(self.order.pod, self._worker.pid, self.order.uid)
+                self._roster.add(self.order.pod, self._worker.pid, confine.actual_uid(self.order.uid))
                 await self._attend(self._worker)
             await trio.sleep(backoff.after(trio.current_time() - born))
 
