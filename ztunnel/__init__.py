@@ -1,1 +1,1 @@
-"""The node proxy: a worker process per enrolled pod, the supervisor that tells them of the mesh, and their keeper."""
+"""The node proxy: a keeper, a supervisor, and a worker for every pod, forked from a zygote."""

@@ -65,6 +65,7 @@ def _supervisor(config: Config, channel: int) -> NoReturn:
 def _zygote(channel: int) -> NoReturn:
     from ztunnel import worker, zygote
 
+    worker.preload()
     zygote.run(socket.socket(fileno=channel), worker.run)
 
 
