@@ -23,6 +23,7 @@ CLAIMS = (
     "port 15008 carries TLS records and nothing else",
     "with it the intruder is refused",
     "and the client is served",
+    "the policy's status says that nothing enforces it",
     "the new version gets its tenth of them",
     "x-user: beta is always answered by v2",
     "with it a POST is answered 403",
@@ -38,7 +39,16 @@ def demo(request: pytest.FixtureRequest) -> Iterator[subprocess.CompletedProcess
     """A finished run of the demonstration, in one of the ways this machine offers."""
     with tempfile.TemporaryDirectory(prefix="ambit-") as runtime:
         yield subprocess.run(
-            [*WAYS[request.param], "env", f"XDG_RUNTIME_DIR={runtime}", sys.executable, "-m", "demo"],
+            [
+                *WAYS[request.param],
+                "env",
+                f"XDG_RUNTIME_DIR={runtime}",
+                sys.executable,
+                "-m",
+                "demo",
+                "--lab",
+                f"demo-{os.getpid()}",
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,

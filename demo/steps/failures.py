@@ -1,5 +1,7 @@
 """What happens when parts of the mesh go away."""
 
+import json
+
 from demo.processes import Process, of_lab, worker_of
 from demo.scene import Scene
 from demo.shop import Counted
@@ -18,18 +20,29 @@ def waypoint_gone(scene: Scene) -> None:
         writing = scene.shop.start(WRITE, f"{STEADILY} -X POST")
         scene.user.type("waypoint delete waypoint -n shop")
         scene.user.wait("the waypoint gone", lambda: refused(scene), seconds=10)
+        enforced = policy_status(scene)
         scene.user.type("waypoint create -n shop --wait")
         scene.user.wait("the new one serving", lambda: not refused(scene), seconds=10)
         reads, writes = reading.end(), writing.end()
     scene.stage.tell(f"GET:  {story(reads)}")
     scene.stage.tell(f"POST: {story(writes)}")
     scene.stage.check("while it is missing, requests are refused", gap_in(reads), reads)
+    scene.stage.check(
+        "the policy's status says that nothing enforces it", enforced["status"] == "False", enforced["message"]
+    )
     scene.stage.check("no forbidden request ever came through", "201" not in writes.answers, writes)
     scene.stage.check(
         "nothing crossed the link in clear text", link.marker == 0, f"{link.seen['packets']} packets read"
     )
     after = scene.shop.ask(CATALOG, "-n 50 -H 'x-user: beta' --by version")
     scene.stage.check("the new one routes as the old one did", after.bad == 0 and set(after.by) == {"v2"}, after.by)
+
+
+def policy_status(scene: Scene) -> dict[str, str]:
+    """The condition of policy read-only that tells whether a waypoint enforces it."""
+    told = json.loads(scene.user.type("get authorizationpolicy read-only -n shop -o json", shown=False).out)
+    found: dict[str, str] = next(one for one in told["status"]["conditions"] if one["type"] == "WaypointAccepted")
+    return found
 
 
 def gap_in(counted: Counted) -> bool:
