@@ -94,7 +94,14 @@ def _not_ready(client: LabClient, report: dict[str, Any], timeout: float) -> str
 def down(name: Annotated[str | None, typer.Argument(help="Which lab.")] = None, lab: LabOption = None) -> None:
     """End a lab: every process, namespace and file of it."""
     client = lab_named(name or lab)
-    client.down()
+    try:
+        client.down()
+    except Failure:
+        if not client.place.root.exists():
+            raise
+        client.place.clear()
+        progress.print(f"lab {client.place.name} had ended already; its files are removed")
+        return
     progress.print(f"lab {client.place.name} is down")
 
 
