@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from meshctl.config import program_path
 from meshctl.failure import Failure
 from meshctl.kind import BY_NAME
+from meshctl.lab.addressing import SERVICES
 from meshctl.lab.init import Init, SpawnFailed
 from meshctl.manifest import Body, dump, key_of
 
@@ -48,7 +50,11 @@ def problems_of(body: Body) -> Iterable[str]:
     if key.kind in {"Service", "Pod", "Deployment"} and not isinstance(body.get("spec"), dict):
         yield f"{key} has no spec."
         return
-    if key.kind == "Deployment":
+    if key.kind == "Service":
+        yield from _service_problems(str(key), body["spec"])
+    elif key.kind == "Deployment":
+        if not isinstance(body["spec"].get("replicas", 1), int):
+            yield f"{key}: spec.replicas is not a number."
         template = body["spec"].get("template") or {}
         labels = (template.get("metadata") or {}).get("labels") or {}
         wanted = (body["spec"].get("selector") or {}).get("matchLabels") or {}
@@ -57,6 +63,22 @@ def problems_of(body: Body) -> Iterable[str]:
         yield from _pod_problems(str(key), template.get("spec") or {})
     elif key.kind == "Pod":
         yield from _pod_problems(str(key), body["spec"])
+
+
+def _service_problems(where: str, spec: Body) -> Iterable[str]:
+    address = spec.get("clusterIP")
+    if address not in {None, "", "None"} and not _is_service_address(address):
+        yield f"{where}: spec.clusterIP {address} is no address of {SERVICES}, which a lab's services are in."
+    for port in spec.get("ports") or ():
+        if not isinstance(port.get("port"), int) or not 0 < port["port"] < 65536:
+            yield f"{where}: spec.ports has a port that is no number from 1 to 65535."
+
+
+def _is_service_address(text: object) -> bool:
+    try:
+        return IPv4Address(str(text)) in SERVICES
+    except ValueError:
+        return False
 
 
 def _pod_problems(where: str, spec: Body) -> Iterable[str]:

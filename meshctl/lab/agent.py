@@ -156,7 +156,10 @@ class Agent:
 
     async def _add(self, session: Session, pod: Body) -> bool:
         metadata = pod["metadata"]
-        uid, netns = metadata["uid"], self._networks[metadata["uid"]]
+        uid = metadata["uid"]
+        netns = self._networks.get(uid)
+        if netns is None:  # it has ended while others were being asked for
+            return True
         account = pod["spec"].get("serviceAccountName", "default")
         answer = await session.ask(Add(uid, metadata["name"], metadata["namespace"], account), netns.fd)
         if not self._settled(uid, answer):

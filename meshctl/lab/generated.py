@@ -42,11 +42,17 @@ class GeneratedFolder:
         present = self._api.namespaces()
         for body in bodies:
             if body["metadata"]["namespace"] in present:
-                self._api.write(body)
+                self._write(body)
         wanted = {key_of(body) for body in bodies}
         for key in sorted(self._admitted - wanted):
             self._api.discard(key)
         self._admitted = wanted
+
+    def _write(self, body: Body) -> None:
+        try:
+            self._api.write(body)
+        except Failure as reason:
+            log.warning("istiod's object cannot be taken: %s", reason)
 
     def _read(self) -> list[Body]:
         files = sorted(self._folder.glob("*.yaml"))

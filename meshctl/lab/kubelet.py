@@ -58,8 +58,9 @@ class Kubelet:
     async def _live(self, pod: Pod, uid: str, key: Key) -> None:
         try:
             await pod.live()
-        except Exception:
+        except Exception as fault:
             log.exception("%s was given up", key)
+            await pod.give_up(f"the lab cannot run it: {fault!r}")
         finally:
             del self._pods[uid]
             self._around.store.remove(key)

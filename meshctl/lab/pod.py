@@ -62,8 +62,7 @@ class Pod:
         try:
             self.netns = await self._connect()
         except CommandFailed as error:
-            self._wait("NetworkNotReady", str(error))
-            await self._until_deleted()
+            await self.give_up(str(error))
             return
         self._report()
         try:
@@ -76,6 +75,13 @@ class Pod:
         finally:
             await self._disconnect(self.netns)
             self._files.remove()
+
+    async def give_up(self, why: str) -> None:
+        """Say why it cannot live, and wait until somebody deletes it."""
+        for state in self._states:
+            state.running_since, state.ready = None, False
+        self._wait("RunContainerError", why)
+        await self._until_deleted()
 
     async def _connect(self) -> Netns:
         if self.body["spec"].get("hostNetwork"):

@@ -114,7 +114,7 @@ def _of_containers(status: Body) -> str:
 
 
 def processes() -> list[dict[str, Any]]:
-    """Return every process of the lab with the memory that is its own, in bytes."""
+    """Return every process of the lab with its memory in bytes: resident, and what is its own alone."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():

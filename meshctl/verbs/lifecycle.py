@@ -154,13 +154,15 @@ def _pods(report: dict[str, Any]) -> Table:
 
 
 def _processes(report: dict[str, Any]) -> Table:
-    table = plain_table("PID", "PROCESS", "RESIDENT", "PRIVATE")
+    table = plain_table("PID", "NAME", "COMMAND", "RESIDENT", "PRIVATE")
     for process in report["processes"]:
         private = _megabytes(process["private"]) if process["private"] >= 0 else "-"
-        table.add_row(str(process["pid"]), process["command"][:80], _megabytes(process["resident"]), private)
+        table.add_row(
+            str(process["pid"]), process["name"], process["command"][:72], _megabytes(process["resident"]), private
+        )
     resident = sum(process["resident"] for process in report["processes"])
     private = sum(max(0, process["private"]) for process in report["processes"])
-    table.add_row("", "together", _megabytes(resident), _megabytes(private))
+    table.add_row("", "", "together", _megabytes(resident), _megabytes(private))
     return table
 
 

@@ -1,8 +1,14 @@
 """Pods and services on one machine: a lab without a mesh, with real programs in it."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
 
@@ -196,6 +202,29 @@ def test_exec_passes_input_signals_users_and_exit_codes(shop: Lab) -> None:
     assert "PermissionError" in shop.exec("client", "python", "-c", marked, namespace="shop", code=1).err
 
 
+def test_exec_gives_a_terminal_to_who_has_one(shop: Lab) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
+    command = ["lab", "exec", "client", "-n", "shop", "--", "sh", "-c", "stty size; read line; echo got $line; exit 5"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "meshctl", *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=shop.full_environment,
+        start_new_session=True,
+    ) as shell:
+        os.close(theirs)
+        shown = b""
+        while b"33 77" not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, b"hello\r")
+        while b"got hello" not in shown:
+            shown += os.read(ours, 1000)
+    assert shell.returncode == 5
+    os.close(ours)
+
+
 def test_a_changed_template_is_rolled_out_without_a_failed_request(shop: Lab) -> None:
     before = ready(shop)
     loop = "for i in $(seq 400); do curl -sS --max-time 2 http://web/ || exit 1; sleep 0.005; done"
@@ -262,12 +291,17 @@ def test_mistakes_are_answered_with_a_sentence(shop: Lab) -> None:
         (("lab", "up", shop.name, "--bare"), 1, "is already up"),
         (("lab", "status", "--lab", "no-such-lab"), 3, "No lab named 'no-such-lab' is up."),
         (("lab", "logs", "nobody"), 3, "Nothing named nobody"),
+        (("lab", "exec", "client", "-n", "shop"), 2, "no command"),
     ):
         ended = shop.meshctl(*words, code=code)
         assert reason in ended.err
         assert "Traceback" not in ended.err
     refused = shop.apply("{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: a}}", code=1)
     assert "this lab is bare" in refused.err
+    nowhere = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: nowhere, ports: [{port: x}]}}"
+    refused = shop.apply(nowhere, code=1)
+    assert "clusterIP nowhere" in refused.err
+    assert "no number" in refused.err
 
 
 def test_status_and_table_name_everything(shop: Lab) -> None:
