@@ -1,0 +1,111 @@
+"""Taking connections off a listener: within the budget, come what may."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+from mesh.refusal import Reason, Refusal
+from tests.tunnel_ends import until
+from ztunnel.worker.accept import accept
+from ztunnel.worker.budget import Budget
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+async def call(listener: socket.socket) -> trio.SocketStream:
+    return await trio.open_tcp_stream(*listener.getsockname())
+
+
+async def assert_turned_away(listener: socket.socket) -> None:
+    """The reset may come while the caller still believes to be connecting."""
+    with pytest.raises((OSError, trio.BrokenResourceError)):
+        await (await call(listener)).receive_some(5)
+
+
+async def say_hello(sock: socket.socket) -> None:
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    async with stream:
+        await stream.send_all(b"hello")
+        await stream.receive_some(1)
+
+
+async def test_over_budget_is_refused_and_room_is_used_again(listener, nursery):
+    budget = Budget("connections", 2)
+    refusals: list[Refusal] = []
+    nursery.start_soon(accept, listener, budget, say_hello, refusals.append, nursery)
+    first, second = await call(listener), await call(listener)
+    assert [await one.receive_some(5) for one in (first, second)] == [b"hello"] * 2
+    await assert_turned_away(listener)
+    assert [one.reason for one in refusals] == [Reason.OVER_BUDGET]
+    await first.aclose()
+    await until(lambda: budget.used == 1)
+    async with await call(listener) as fourth:
+        assert await fourth.receive_some(5) == b"hello"
+    await second.aclose()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_bug_with_one_connection_concerns_no_other(listener, nursery):
+    budget = Budget("connections", 10)
+    failed = trio.Event()
+
+    async def serve(sock: socket.socket) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("a bug")
+        await say_hello(sock)
+
+    nursery.start_soon(accept, listener, budget, serve, lambda _: None, nursery)
+    await assert_turned_away(listener)
+    async with await call(listener) as lucky:
+        assert await lucky.receive_some(5) == b"hello"
+    await until(lambda: budget.used == 0)
+    nursery.cancel_scope.cancel()
+
+
+async def test_connections_outlive_the_accepting(listener, nursery):
+    budget = Budget("connections", 10)
+    accepting = trio.CancelScope()
+
+    async def take() -> None:
+        with accepting:
+            await accept(listener, budget, say_hello, lambda _: None, nursery)
+
+    nursery.start_soon(take)
+    async with await call(listener) as stream:
+        assert await stream.receive_some(5) == b"hello"
+        accepting.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert budget.used == 1
+    await until(lambda: budget.used == 0)
+
+
+async def test_short_of_descriptors_it_waits_and_goes_on(listener, nursery):
+    """What cannot be accepted stays in the listener's queue until there is room for it."""
+    budget = Budget("connections", 100)
+    stream = await call(listener)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = socket.socket()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used.fileno(), hard))
+        nursery.start_soon(accept, listener, budget, say_hello, lambda _: None, nursery)
+        await trio.sleep(0.3)
+        assert budget.used == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        used.close()
+    with trio.fail_after(5):
+        assert await stream.receive_some(5) == b"hello"
+    await stream.aclose()
+    await until(lambda: budget.used == 0)
+    nursery.cancel_scope.cancel()
