@@ -81,7 +81,7 @@ class Control:
 
     async def _publish_services(self) -> None:
         services = backed_services(self._store.objects)
-        self.zone = zone(services)
+        self.zone = zone(services, self._store.of_kind("ServiceEntry"))
         rules = service_rules(services)
         if rules != self._rules:
             await asyncio.gather(*(self._network.set_rules(node, rules) for node in self._nodes))

@@ -1,11 +1,12 @@
 """What the lab's name server answers (Kubernetes DNS-based service discovery, version 1.1.0).
 
-It knows services and pods and asks nobody else: any other name does not exist, and is answered so at once.
+It knows services, pods and the hosts of ServiceEntries, and asks nobody else: any other name does not exist, and is
+answered so at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -19,6 +20,7 @@ import dns.rrset
 
 from meshctl.lab.addressing import PODS
 from meshctl.lab.endpoints import Backed
+from meshctl.manifest import Body
 
 DOMAIN = "cluster.local"
 TTL = 5
@@ -37,9 +39,9 @@ class Zone:
     names: frozenset[str]
 
 
-def zone(services: Iterable[Backed]) -> Zone:
-    """Return the names that services have."""
-    addresses: dict[str, tuple[IPv4Address, ...]] = {}
+def zone(services: Iterable[Backed], entries: Iterable[Body] = ()) -> Zone:
+    """Return the names that services have, and the hosts of ServiceEntries that say where they are."""
+    addresses = {host: found for entry in entries for host, found in _hosts(entry)}
     ports: dict[str, tuple[tuple[int, str], ...]] = {}
     for backed in services:
         host = f"{backed.name}.{backed.namespace}.svc.{DOMAIN}"
@@ -54,6 +56,23 @@ def zone(services: Iterable[Backed]) -> Zone:
             addresses[f"{pod}.{host}"] = (address,)
     known = {parent for name in (*addresses, *ports) for parent in _parents(name)}
     return Zone(addresses, ports, frozenset(known | {DOMAIN, f"svc.{DOMAIN}", f"pod.{DOMAIN}"}))
+
+
+def _hosts(entry: Body) -> Iterator[tuple[str, tuple[IPv4Address, ...]]]:
+    """Return the hosts of a ServiceEntry with its addresses, else with those of its endpoints; IPv4 ones only."""
+    spec = entry.get("spec") or {}
+    stated = spec.get("addresses") or [endpoint.get("address") for endpoint in spec.get("endpoints") or ()]
+    found = tuple(address for text in stated if (address := _address(text)) is not None)
+    for host in spec.get("hosts") or ():
+        if found and "*" not in host:
+            yield host.lower(), found
+
+
+def _address(text: object) -> IPv4Address | None:
+    try:
+        return IPv4Address(str(text))
+    except ValueError:
+        return None
 
 
 def _parents(name: str) -> Iterable[str]:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from meshctl.config import program_path
 from meshctl.lab import fabric, service_rules
 from meshctl.lab.addressing import node_address, node_name
-from meshctl.lab.init import CommandFailed, Init
+from meshctl.lab.init import CommandFailed, Init, SpawnFailed
 from meshctl.lab.netns import Netns
 
 
@@ -75,7 +75,10 @@ class Network:
         await self._tool(("ip", "-batch", "-"), batch, netns, keep)
 
     async def _tool(self, command: tuple[str, ...], given: str, netns: Netns, keep: tuple[int, ...] = ()) -> None:
-        output = await self._init.run(command, env=self._env, netns=netns, given=given, keep=keep)
+        try:
+            output = await self._init.run(command, env=self._env, netns=netns, given=given, keep=keep)
+        except SpawnFailed as error:
+            raise CommandFailed(f"{error}; a lab needs the programs ip (iproute2) and nft (nftables)") from None
         if output.code != 0:
             raise CommandFailed(f"{' '.join(command)} said: {output.text.strip()}\nIt was given:\n{given}")
 

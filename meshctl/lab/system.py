@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from meshctl.lab.addressing import ISTIOD
@@ -56,25 +58,6 @@ def _deployment(place: Place, trust_domain: str) -> Body:
         "state": place.state,
         "token": place.jwks.parent,
     }
-    command = [
-        "istiod-lite",
-        "serve",
-        *("--manifests", f"{_HOME}/objects", "--status", f"{_HOME}/status", "--generated", f"{_HOME}/generated"),
-        *("--state", f"{_HOME}/state", "--token-jwks", f"{_HOME}/token/{place.jwks.name}"),
-        *("--listen", f"0.0.0.0:{ISTIOD_PORT}", "--ready-listen", f"0.0.0.0:{_READY_PORT}"),
-        *("--trust-domain", trust_domain),
-    ]
-    read_only = {"objects", "token"}
-    container = {
-        "name": "discovery",
-        "image": "ambit/istiod-lite",
-        "command": command,
-        "ports": [{"name": "grpc-xds", "containerPort": ISTIOD_PORT}],
-        "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": _READY_PORT}, "periodSeconds": 2},
-        "volumeMounts": [
-            {"name": name, "mountPath": f"{_HOME}/{name}", "readOnly": name in read_only} for name in folders
-        ],
-    }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -88,9 +71,31 @@ def _deployment(place: Place, trust_domain: str) -> Body:
                 "spec": {
                     "serviceAccountName": "istiod",
                     "terminationGracePeriodSeconds": 5,
-                    "containers": [container],
+                    "containers": [_container(folders, trust_domain)],
                     "volumes": [{"name": name, "hostPath": {"path": str(path)}} for name, path in folders.items()],
                 },
             },
         },
+    }
+
+
+def _container(folders: Mapping[str, Path], trust_domain: str) -> Body:
+    command = [
+        "istiod-lite",
+        "serve",
+        *("--manifests", f"{_HOME}/objects", "--status", f"{_HOME}/status", "--generated", f"{_HOME}/generated"),
+        *("--state", f"{_HOME}/state", "--token-jwks", f"{_HOME}/token/jwks.json"),
+        *("--listen", f"0.0.0.0:{ISTIOD_PORT}", "--ready-listen", f"0.0.0.0:{_READY_PORT}"),
+        *("--trust-domain", trust_domain),
+    ]
+    read_only = {"objects", "token"}
+    return {
+        "name": "discovery",
+        "image": "ambit/istiod-lite",
+        "command": command,
+        "ports": [{"name": "grpc-xds", "containerPort": ISTIOD_PORT}],
+        "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": _READY_PORT}, "periodSeconds": 2},
+        "volumeMounts": [
+            {"name": name, "mountPath": f"{_HOME}/{name}", "readOnly": name in read_only} for name in folders
+        ],
     }

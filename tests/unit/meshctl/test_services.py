@@ -133,6 +133,15 @@ class TestNames:
         assert not response.answer
         assert response.authority[0].rdtype == dns.rdatatype.SOA
 
+    def test_hosts_of_service_entries_have_the_addresses_that_these_state(self) -> None:
+        stated = {"spec": {"hosts": ["api.example.com", "*.example.com"], "addresses": ["240.0.0.9"]}}
+        static = {"spec": {"hosts": ["db.example.com"], "endpoints": [{"address": "172.30.0.12"}]}}
+        unknown = {"spec": {"hosts": ["nowhere.example.com"], "resolution": "DNS"}}
+        known = zone([WEB], [stated, static, unknown])
+        assert texts(ask(known, "api.example.com.")) == {"240.0.0.9"}
+        assert texts(ask(known, "db.example.com.")) == {"172.30.0.12"}
+        assert ask(known, "nowhere.example.com.").rcode() == dns.rcode.NXDOMAIN
+
     @pytest.mark.parametrize("name", ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."])
     def test_a_name_above_others_exists(self, known: Zone, name: str) -> None:
         assert ask(known, name).rcode() == dns.rcode.NOERROR
