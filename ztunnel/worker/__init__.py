@@ -20,7 +20,11 @@ from ztunnel.worker.start import Start
 
 
 def preload() -> None:
-    """Import all that `run` needs. Who only speaks of workers, as the keeper does, need not carry it."""
+    """Import all that `run` needs; as its own user a worker may not even be able to read its code.
+
+    Who only speaks of workers, as the keeper does, need not carry it.
+    """
+    from mesh.net import join  # noqa: F401
     from ztunnel.worker import service  # noqa: F401
 
 
