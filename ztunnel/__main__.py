@@ -48,7 +48,7 @@ def _keeper(config: Config) -> int:
 
     try:
         keeper.run(config, Programs.of_ztunnel())
-    except RunDirError as error:
+    except (RunDirError, OSError) as error:
         print(f"ztunnel: {error}", file=sys.stderr)
         return 1
     return 0

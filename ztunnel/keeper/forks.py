@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from array import array
@@ -17,8 +16,6 @@ from ztunnel.keeper.worker import Worker
 
 _DEADLINE: Final = 5.0
 """Seconds in which a zygote forks; one that takes longer is given up."""
-
-_log = logging.getLogger("ztunnel.keeper")
 
 
 class ForkRefused(Exception):
