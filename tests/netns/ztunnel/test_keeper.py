@@ -201,14 +201,14 @@ def test_a_killed_zygote_is_replaced_and_no_worker_notices(captured, pod, peer):
 
 
 def test_a_supervisor_hears_of_all_workers_and_a_new_one_hears_it_again(captured, pod, peer):
-    connection, (_, pid, _) = call(pod, peer)
+    connection, (_, pid, uid) = call(pod, peer)
     facts = {
         "pod_uid": ADD.uid,
         "name": "web-1",
         "namespace": "shop",
         "service_account": "web",
         "pid": int(pid),
-        "uid": confine.FIRST_WORKER_UID,
+        "uid": int(uid),
     }
     word, supervisor = captured.told_supervisor().split()
     assert word == "supervisor"
