@@ -26,6 +26,7 @@ from waypoint.http.events import (
     value,
 )
 from waypoint.http.exchange import Exchange, ExchangeCut, send_whole
+from waypoint.outcome import Outcome
 from waypoint.plan import Forward
 from waypoint.upstream import Asked, Upstream
 
@@ -33,22 +34,6 @@ _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 """Idempotent methods (RFC 9110, section 9.2.2)."""
 
 Decide = Callable[[RequestHead], Forward | Answer]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What has become of a request so far; the record is made of it. Times are trio's."""
-
-    began: float
-    request: RequestHead | None = None
-    forward: Forward | None = None
-    answer: Answer | None = None
-    status: int = 0
-    grpc_status: int | None = None
-    received: int = 0
-    sent: int = 0
-    first_byte: float | None = None
-    refusal: Refusal | None = None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from mesh.snapshot import Snapshot
 from waypoint.answer import is_grpc
 from waypoint.callee import Callee, Gateway
 from waypoint.http.events import RequestHead, value
-from waypoint.passage import Outcome
+from waypoint.outcome import Outcome
 from waypoint.plan import Endpoint
 
 

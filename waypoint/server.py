@@ -116,7 +116,13 @@ class Server:
 
     def _requested(self, request: Request) -> None:
         if self._nursery is not None:
-            self._nursery.start_soon(self._serve, request)
+            self._nursery.start_soon(self._attend, request)
+
+    async def _attend(self, request: Request) -> None:
+        try:
+            await self._serve(request)
+        except Exception:  # noqa: BLE001  a fault of ours in one stream is that stream's; the others go on
+            _log.exception("failed to serve %s for %s", request.peer, request.authority)
 
     async def _serve(self, request: Request) -> None:
         scene = self._scene

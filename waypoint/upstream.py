@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 from collections import defaultdict
@@ -29,6 +30,8 @@ _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _IDLE_SECONDS: Final = 60.0
 _LINKS: Final = 1024
 """HTTP connections to one endpoint."""
+
+_log = logging.getLogger("waypoint")
 
 TunnelHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -130,6 +133,8 @@ class Upstream:
     async def _run(self, key: _Key, link: Link) -> None:
         try:
             await link.run()
+        except Exception:  # noqa: BLE001  a fault of ours on one connection is that connection's; the others go on
+            _log.exception("the connection to %s failed", key.address)
         finally:
             links = self._links[key]
             links.remove(link)
