@@ -27,6 +27,7 @@ STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
     ("Who may do what", requests.read_only),
     ("The waypoint goes away and comes back", failures.waypoint_gone),
     ("A worker is killed", failures.worker_killed),
+    ("The supervisors of all nodes are killed", failures.supervisors_killed),
     ("What it costs", memory.table),
 )
 
@@ -106,7 +107,8 @@ def main() -> int:
         )
         return 2
     scene, ended = Scene(stage, user, max(2, told.nodes)), False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         play(scene)
         ended = True

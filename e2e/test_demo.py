@@ -31,6 +31,7 @@ CLAIMS = (
     "no forbidden request ever came through",
     "nothing crossed the link in clear text",
     "requests between other pods notice nothing",
+    "no request notices",
 )
 
 

@@ -81,6 +81,22 @@ def worker_killed(scene: Scene) -> None:
     scene.stage.check("by a new worker", new is not None, f"pid {worker.pid}, then {new and new.pid}")
 
 
+def supervisors_killed(scene: Scene) -> None:
+    """kill -9 of the nodes' supervisors, which hold the mesh's configuration: workers go on with what they know."""
+    before = supervisors(scene)
+    requests = scene.shop.start("http://web/", "--until-eof -c 2 --pause 0.01")
+    scene.user.type(f"exec --node node-1 -- kill -9 {' '.join(map(str, sorted(before)))}")
+    scene.user.wait("new supervisors", lambda: len(supervisors(scene) - before) == len(before))
+    scene.shop.ask("http://web/", "-n 10", shown=False)
+    counted = requests.end()
+    scene.stage.check("no request notices", counted.bad == 0, counted)
+
+
+def supervisors(scene: Scene) -> set[int]:
+    """The pids of all nodes' supervisors."""
+    return {process.pid for process in of_lab(scene.user) if process.name == "zt-supervisor"}
+
+
 def new_worker(scene: Scene, pod: str, old: Process) -> Process | None:
     """The worker of the pod, if it is not the old one."""
     found = worker_of(pod, of_lab(scene.user))
