@@ -63,7 +63,7 @@ class Record:
     source: Party
     destination: Party
     tunnel: Address | None = None
-    """Where the HBONE connection went, when that is not the destination itself."""
+    """The HBONE listener that the connection went to, on its way to the destination."""
     service: str = ""
     """The service that was called, as `namespace/hostname`."""
     sent: int = 0
@@ -93,9 +93,9 @@ class Record:
 def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
     """The fields of the access log line, in order, under the names that ztunnel uses. Text values are to be quoted."""
     yield from _party_fields("src", record.source)
-    yield from _party_fields("dst", record.destination)
-    if record.tunnel is not None:
-        yield "dst.hbone_addr", str(record.tunnel)
+    yield from _party_fields("dst", record.destination, record.tunnel)
+    if record.tunnel is not None and record.destination.address is not None:
+        yield "dst.hbone_addr", str(record.destination.address)
     if record.service:
         yield "dst.service", record.service.partition("/")[2]
     yield "direction", {"source": "outbound", "destination": "inbound"}.get(record.reporter.value, "waypoint")
@@ -114,9 +114,10 @@ def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
         yield "error", record.refusal.detail
 
 
-def _party_fields(side: str, party: Party) -> Iterator[tuple[str, str]]:
-    if party.address is not None:
-        yield f"{side}.addr", str(party.address)
+def _party_fields(side: str, party: Party, tunnel: Address | None = None) -> Iterator[tuple[str, str]]:
+    """With a tunnel, `addr` is where the connection itself went; what it was for stands in `dst.hbone_addr`."""
+    if (address := tunnel or party.address) is not None:
+        yield f"{side}.addr", str(address)
     if party.workload is not None:
         yield f"{side}.workload", party.workload.name
         yield f"{side}.namespace", party.workload.namespace

@@ -149,6 +149,7 @@ class Inbound:
             source=tunnel.remote,
             destination=_asked(request),
             peer=tunnel.peer,
+            tunnel=tunnel.local,
             mutual_tls=True,
             trace=trace.trace if trace is not None else "",
         )

@@ -34,8 +34,8 @@ def test_the_text_line_has_the_fields_that_ztunnel_users_know() -> None:
         "2026-11-23T12:00:00.000000Z\tinfo\taccess\tconnection complete\t"
         'src.addr=10.0.0.1:40000 src.workload="web-1" src.namespace="shop" '
         'src.identity="spiffe://cluster.local/ns/shop/sa/web" '
-        'dst.addr=10.0.0.2:5432 dst.workload="db-1" dst.namespace="data" '
-        'dst.identity="spiffe://cluster.local/ns/data/sa/db" dst.hbone_addr=10.0.0.2:15008 '
+        'dst.addr=10.0.0.2:15008 dst.workload="db-1" dst.namespace="data" '
+        'dst.identity="spiffe://cluster.local/ns/data/sa/db" dst.hbone_addr=10.0.0.2:5432 '
         'dst.service="db.data.svc.cluster.local" direction="outbound" bytes_sent=10 bytes_recv=2000 duration="250ms"'
     )
 
