@@ -18,7 +18,7 @@ import yaml
 
 from tests.lab_for_tests import Lab, MakeLab
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.netns, pytest.mark.upstream_data, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT.parent / "shared" / "gateway-api"

@@ -6,6 +6,8 @@ import pytest
 
 from istiod_lite import facts, manifests
 
+pytestmark = pytest.mark.upstream_data
+
 HTTP_ROUTES = (
     "duplicate-header-match", "duplicate-query-match", "httproute-portless-backend", "httproute-portless-service",
     "invalid-backend-group", "invalid-backend-kind", "invalid-backend-port", "invalid-filter-duplicate",

@@ -22,6 +22,8 @@ from waypoint.callee import Callee, Gateway, resolve
 from waypoint.http.events import RequestHead
 from waypoint.plan import Answer, Caller, Forward, Question, plan
 
+pytestmark = pytest.mark.upstream_data
+
 DATA = Path(__file__).resolve().parents[4] / "shared" / "gateway-api"
 VECTORS = DATA / "vectors" / "mesh.json"
 NAMESPACE = "gateway-conformance-mesh"
