@@ -6,6 +6,7 @@ from demo.scene import Scene
 from demo.steps.plaintext import FRONT, MARKER
 
 HBONE = 15008
+APP_PORTS = {8080, 9000, 7000}
 
 
 def label(scene: Scene) -> None:
@@ -33,11 +34,15 @@ def is_unreadable(scene: Scene) -> None:
     """The same request as before, seen from the same place."""
     with scene.shop.watch("node-1", MARKER) as link:
         answer = scene.shop.ask(FRONT)
-        scene.shop.ask("http://web/", shown=False)
-    tunnel = link.port(HBONE)
+        whole = scene.shop.ask("http://web/")
+    tunnel, ports = link.port(HBONE), sorted(map(int, link.seen["ports"]))
     scene.stage.check("the same request is answered", answer.bad == 0, answer)
+    scene.stage.check("so are gRPC and server-first TCP behind it", "items" in whole.last.get("catalog", {}), whole)
     scene.stage.check(
         "its payload is not on the link any more", link.marker == 0, f"{link.seen['packets']} packets read"
+    )
+    scene.stage.check(
+        "and no port of an application", not APP_PORTS & set(ports), f"seen: {', '.join(map(str, ports))}"
     )
     scene.stage.check(
         f"port {HBONE} carries TLS records and nothing else",

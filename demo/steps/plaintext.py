@@ -5,7 +5,6 @@ from demo.shop import EXAMPLES
 
 MARKER = "card-4929-1234-5678-9010"
 FRONT = f"http://web/version?pay={MARKER}"
-APP_PORT = 8080
 
 
 def start(scene: Scene) -> None:

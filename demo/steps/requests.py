@@ -6,13 +6,19 @@ from demo.shop import INTRUDER
 
 CATALOG = "http://catalog/version"
 REQUESTS = 1000
+SIGNS = {"http": 'protocol="http"', "grpc": 'protocol="grpc"', "tcp": "connection complete"}
 
 
 def create(scene: Scene) -> None:
     """Ask for a waypoint; istiod makes it, the lab runs it."""
     scene.user.type("waypoint create -n shop --enroll-namespace --wait")
-    counted = scene.shop.ask(CATALOG, "-n 50")
-    scene.stage.check("requests go on through the waypoint", counted.bad == 0, counted)
+    counted = scene.shop.ask("http://web/", "-n 20")
+    scene.stage.check("requests go on", counted.bad == 0, counted)
+    lines = scene.user.type("logs waypoint -n shop").out.splitlines()
+    seen = {kind for line in lines if "src.identity" in line for kind, sign in SIGNS.items() if sign in line}
+    scene.stage.check(
+        "the waypoint took HTTP, gRPC and server-first TCP, and knew the callers", seen == set(SIGNS), seen
+    )
 
 
 def split(scene: Scene) -> None:
