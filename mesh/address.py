@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -71,7 +72,7 @@ def parse_authority(text: str) -> Address | HostPort:
     if ":" in host:
         raise ValueError(f"authority {text!r}: an IPv6 address stands in square brackets")
     try:
-        return Address(IPv4Address(host), port)
+        return Address(_ipv4(host), port)
     except ValueError:
         return HostPort(_host_name(host, text), port)
 
@@ -90,6 +91,12 @@ def _port(digits: str, whole: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 5) or not 0 < int(digits) < 65536:
         raise ValueError(f"authority {whole!r}: {digits!r} is no port")
     return int(digits)
+
+
+@lru_cache(maxsize=1024)
+def _ipv4(text: str) -> IPv4Address:
+    """Remembered, because a proxy reads the same few again and again."""
+    return IPv4Address(text)
 
 
 def _ipv6(text: str, whole: str) -> IPv6Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -22,6 +23,7 @@ class Identity:
     service_account: str
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, uri: str) -> Identity:
         """Read a SPIFFE URI; anything that is not exactly of our form raises ValueError with the reason."""
         if len(uri) > LONGEST_URI:

@@ -75,7 +75,7 @@ class Node:
         self.records: list[Record] = []
         self.place = Place("cluster.local", "Kubernetes", "")
         self.metrics = Metrics("test")
-        self.ledger = Ledger(self.state, self.place, self.metrics, self.records.append)
+        self.ledger = Ledger(self.state, self.place, self.metrics, self.records.extend)
         self.ttl = timedelta(hours=1)
         self.signed: list[Pod] = []
         self.workers: list[Worker] = []
@@ -103,7 +103,7 @@ class Node:
     def forget_everything(self) -> None:
         """As a supervisor that has just started, and has not heard of istiod."""
         self.state = State()
-        self.ledger = Ledger(self.state, self.place, Metrics("test"), self.records.append)
+        self.ledger = Ledger(self.state, self.place, Metrics("test"), self.records.extend)
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:

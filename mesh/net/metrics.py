@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,6 +17,8 @@ _NAMES: Final = tuple(labels(_EMPTY))
 _MILLISECONDS: Final = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 _SECONDS: Final = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600)
 _BYTES: Final = (1, 8, 64, 512, 4096, 32768, 262144, 2097152, 16777216, 134217728, 1073741824)
+_CACHED: Final = 4096
+"""Sets of labels that are kept at hand."""
 
 
 class Metrics:
@@ -23,18 +26,21 @@ class Metrics:
 
     def __init__(self, build: str) -> None:
         self.registry: Final = CollectorRegistry()
-        self._opened = self._counter("istio_tcp_connections_opened", "TCP connections opened")
-        self._closed = self._counter("istio_tcp_connections_closed", "TCP connections closed")
-        self._failed = self._counter("istio_tcp_connections_failed", "TCP connections refused or failed", "reason")
-        self._sent = self._counter("istio_tcp_sent_bytes", "Bytes sent toward the caller")
-        self._received = self._counter("istio_tcp_received_bytes", "Bytes received from the caller")
-        self._first_byte = self._histogram("ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS)
+        self.tcp_opened = self._counter("istio_tcp_connections_opened", "TCP connections opened")
+        self.tcp_closed = self._counter("istio_tcp_connections_closed", "TCP connections closed")
+        self.tcp_failed = self._counter("istio_tcp_connections_failed", "TCP connections refused or failed", "reason")
+        self.tcp_sent = self._counter("istio_tcp_sent_bytes", "Bytes sent toward the caller")
+        self.tcp_received = self._counter("istio_tcp_received_bytes", "Bytes received from the caller")
+        self.tcp_first_byte = self._histogram(
+            "ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS
+        )
         self._requests = self._counter("istio_requests", "HTTP requests", "response_code", "grpc_response_status")
         self._duration = self._histogram(
             "istio_request_duration_milliseconds", "Duration of HTTP requests", _MILLISECONDS, "response_code"
         )
         self._request_bytes = self._histogram("istio_request_bytes", "Request body size", _BYTES, "response_code")
         self._response_bytes = self._histogram("istio_response_bytes", "Response body size", _BYTES, "response_code")
+        self._tallies: dict[tuple[object, ...], _Tally] = {}
         Gauge("istio_build", "The running version", ["component", "tag"], registry=self.registry).labels(
             component="ambit", tag=build
         ).set(1)
@@ -49,29 +55,48 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count one record."""
-        common = labels(record)
         if record.http is not None:
-            self._observe_request(record, common)
+            self._observe_request(record, labels(record))
         elif record.event is Event.OPENED:
-            self._opened.labels(**common).inc()
+            self._tally(record).opened.inc()
         elif record.event is Event.CLOSED:
-            self._observe_close(record, common)
+            self._observe_close(record, self._tally(record))
 
     def page(self) -> bytes:
         """Everything, in the Prometheus text format."""
         return generate_latest(self.registry)
 
-    def _observe_close(self, record: Record, common: dict[str, str]) -> None:
+    def _tally(self, record: Record) -> _Tally:
+        """The one for the record's labels. Workloads are told apart by being the same object, which is cheap."""
+        source, destination = record.source, record.destination
+        key = (
+            record.reporter,
+            id(source.workload),
+            source.identity,
+            id(destination.workload),
+            destination.identity,
+            record.service,
+            record.flag,
+            record.mutual_tls,
+        )
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= _CACHED:
+                self._tallies.clear()
+            tally = self._tallies[key] = _Tally(self, record)
+        return tally
+
+    def _observe_close(self, record: Record, tally: _Tally) -> None:
         if record.refusal is not None:
-            self._failed.labels(**common, reason=record.refusal.reason.value).inc()
-        self._closed.labels(**common).inc()
+            self.tcp_failed.labels(**tally.labels, reason=record.refusal.reason.value).inc()
+        tally.closed.inc()
         up, down = (
             (record.sent, record.received) if record.reporter is Reporter.SOURCE else (record.received, record.sent)
         )
-        self._sent.labels(**common).inc(down)
-        self._received.labels(**common).inc(up)
+        tally.sent.inc(down)
+        tally.received.inc(up)
         if record.first_byte_seconds is not None:
-            self._first_byte.labels(**common).observe(record.first_byte_seconds)
+            tally.first_byte.observe(record.first_byte_seconds)
 
     def _observe_request(self, record: Record, common: dict[str, str]) -> None:
         http = record.http
@@ -89,3 +114,33 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], *extra: str) -> Histogram:
         return Histogram(name, text, (*_NAMES, *extra), buckets=buckets, registry=self.registry)
+
+
+class _Tally:
+    """What counts the connections of one set of labels; each is made, and so shown, when it first counts something."""
+
+    def __init__(self, metrics: Metrics, record: Record) -> None:
+        self.labels = labels(record)
+        self._metrics = metrics
+        self._workloads = record.source.workload, record.destination.workload
+        """Kept alive, so that no other takes their place in memory and is taken for them."""
+
+    @cached_property
+    def opened(self) -> Counter:
+        return self._metrics.tcp_opened.labels(**self.labels)
+
+    @cached_property
+    def closed(self) -> Counter:
+        return self._metrics.tcp_closed.labels(**self.labels)
+
+    @cached_property
+    def sent(self) -> Counter:
+        return self._metrics.tcp_sent.labels(**self.labels)
+
+    @cached_property
+    def received(self) -> Counter:
+        return self._metrics.tcp_received.labels(**self.labels)
+
+    @cached_property
+    def first_byte(self) -> Histogram:
+        return self._metrics.tcp_first_byte.labels(**self.labels)

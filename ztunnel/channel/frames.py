@@ -14,6 +14,7 @@ LARGEST_DOWN: Final = 16 * 1024 * 1024
 """Bytes of a message to a worker."""
 
 _HEAD: Final = 4
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ChannelError(ValueError):
@@ -22,7 +23,7 @@ class ChannelError(ValueError):
 
 def frame(document: Document) -> bytes:
     """One message as it goes on the stream."""
-    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    body = _encode(document).encode()
     return len(body).to_bytes(_HEAD, "big") + body
 
 

@@ -22,7 +22,7 @@ _LINES: Final = 4096
 class Ledger:
     """Counts every record of the node and logs it. A slow reader of the log holds nobody up."""
 
-    def __init__(self, state: State, place: Place, metrics: Metrics, write: Callable[[Record], None]) -> None:
+    def __init__(self, state: State, place: Place, metrics: Metrics, write: Callable[[list[Record]], None]) -> None:
         self._state = state
         self._place = place
         self._metrics = metrics
@@ -55,8 +55,4 @@ class Ledger:
                     records.append(self._waiting.receive_nowait())
                 except trio.WouldBlock:
                     break
-            await trio.to_thread.run_sync(self._write_all, records, abandon_on_cancel=True)
-
-    def _write_all(self, records: list[Record]) -> None:
-        for record in records:
-            self._write(record)
+            await trio.to_thread.run_sync(self._write, records, abandon_on_cancel=True)

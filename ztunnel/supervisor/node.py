@@ -45,7 +45,7 @@ class Node:
         self._state = State()
         self._roster = Roster()
         self._metrics = Metrics(version("ambit-mesh"))
-        self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write)
+        self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
         self._signing = Signing(_authority(config), self._place, config.secret_ttl)
         self._show_gauges()
 

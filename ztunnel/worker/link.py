@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final
 
 import trio
@@ -20,6 +21,10 @@ from ztunnel.channel.sighting import Sighting
 _log = logging.getLogger("worker")
 
 _REPORTS: Final = 1024
+_TOGETHER: Final = 64
+"""Reports that go out in one piece: each piece wakes the supervisor, which costs both more than the report itself."""
+_GATHER_SECONDS: Final = 0.05
+"""How long the first of them waits for more."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _CHUNK: Final = 64 * 1024
@@ -38,6 +43,7 @@ class Link:
         self._dropped = 0
         self._pause = _FIRST_PAUSE
         self._wake = trio.Event()
+        self._hurry = trio.Event()
         self._idle = trio.Event()
         self.connected = False
         self.greeting: Callable[[], Ask] = Ask
@@ -50,6 +56,7 @@ class Link:
         if self.connected:
             self._questions.append(message)
             self._wake.set()
+            self._hurry.set()
         return self.connected
 
     def report(self, sighting: Sighting) -> None:
@@ -58,12 +65,16 @@ class Link:
             self._dropped += 1
             return
         self._reports.append(sighting)
-        self._wake.set()
+        if len(self._reports) == 1:
+            self._wake.set()
+        elif len(self._reports) == _TOGETHER:
+            self._hurry.set()
 
     async def flushed(self) -> None:
         """Wait until everything is told."""
         while self._reports:
             self._idle = trio.Event()
+            self._hurry.set()
             await self._idle.wait()
 
     async def run(self) -> None:
@@ -109,20 +120,27 @@ class Link:
 
     async def _speak(self, stream: trio.abc.HalfCloseableStream) -> None:
         while True:
-            while self._questions or self._reports:
-                if self._questions:
-                    await stream.send_all(frame(to_supervisor(self._questions.popleft())))
-                else:
+            self._wake, self._hurry = trio.Event(), trio.Event()
+            while self._questions:
+                await stream.send_all(frame(to_supervisor(self._questions.popleft())))
+            if len(self._reports) >= _TOGETHER:
+                await self._tell(stream)
+            elif self._reports:
+                with trio.move_on_after(_GATHER_SECONDS):
+                    await self._hurry.wait()
+                if not self._questions:
                     await self._tell(stream)
-            self._idle.set()
-            self._wake = trio.Event()
-            await self._wake.wait()
+            else:
+                self._idle.set()
+                await self._wake.wait()
 
     async def _tell(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """Send the oldest report; it is kept until it is sent, for whoever comes after a supervisor that breaks off."""
-        dropped = self._dropped
-        await stream.send_all(frame(to_supervisor(Report(self._reports[0], dropped))))
-        self._reports.popleft()
+        """Send the oldest reports; they are kept until sent, for whoever comes after a supervisor that breaks off."""
+        told, dropped = list(islice(self._reports, _TOGETHER)), self._dropped
+        frames = [frame(to_supervisor(Report(one, 0 if at else dropped))) for at, one in enumerate(told)]
+        await stream.send_all(b"".join(frames))
+        for _ in told:
+            self._reports.popleft()
         self._dropped -= dropped
 
 

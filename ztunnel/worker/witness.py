@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import trio
@@ -26,17 +25,18 @@ def _no_refusal() -> None:
 class Witness:
     """What is known of one connection so far. It tells of the end exactly once."""
 
-    __slots__ = ("_began", "_tell", "_told", "sighting")
+    __slots__ = ("_began", "_known", "_outbound", "_tell", "_told")
 
     def __init__(self, tell: Tell, *, outbound: bool) -> None:
         self._tell = tell
         self._began = trio.current_time()
         self._told = False
-        self.sighting = Sighting(Event.OPENED, outbound)
+        self._outbound = outbound
+        self._known: dict[str, Any] = {}
 
     def learn(self, **known: Any) -> None:
         """More is known of the connection: fields of the sighting."""
-        self.sighting = replace(self.sighting, **known)
+        self._known.update(known)
 
     def refused(self, refusal: Refusal) -> None:
         """It ended before bytes could flow."""
@@ -44,14 +44,14 @@ class Witness:
 
     async def follow(self, flow: Flow, ended_for: Callable[[], Refusal | None] = _no_refusal) -> None:
         """Bytes flow now: stay with it to its end. `ended_for` says whether we ended it; cancellation ends it."""
-        self._tell(self.sighting)
+        self._tell(Sighting(Event.OPENED, self._outbound, **self._known))
         refusal: Refusal | None = _DRAINED
         try:
             await flow.wait()
             refusal = ended_for()
         finally:
             flow.abort()
-            answered = flow.first_byte if self.sighting.outbound else None
+            answered = flow.first_byte if self._outbound else None
             first_byte = answered - self._began if answered is not None else None
             self._end(sent=flow.sent, received=flow.received, first_byte_seconds=first_byte, refusal=refusal)
 
@@ -59,4 +59,4 @@ class Witness:
         if not self._told:
             self._told = True
             elapsed = trio.current_time() - self._began
-            self._tell(replace(self.sighting, event=Event.CLOSED, seconds=elapsed, **known))
+            self._tell(Sighting(Event.CLOSED, self._outbound, seconds=elapsed, **self._known, **known))
