@@ -88,6 +88,9 @@ class End:
         if self._accepts:
             self.accept(stream)
 
+    def turned_away(self, detail: str) -> None:
+        self.log.append(f"turned away: {detail}")
+
     def answered(self, stream: StreamState, answer: Answer) -> None:
         self.answers.append(answer)
 

@@ -82,6 +82,15 @@ def of_connection(
     )
 
 
+def of_fault(
+    snapshot: Snapshot, here: Gateway, address: Address, identity: Identity | None, refusal: Refusal
+) -> Record:
+    """The record of a failed handshake, by nobody that we know, or of a breach of HTTP/2."""
+    source = Party(address, snapshot.workload_at(here.network, address.ip), identity)
+    known = identity is not None
+    return Record(Event.CLOSED, Reporter.WAYPOINT, source, Party(), mutual_tls=known, refusal=refusal)
+
+
 def _source(snapshot: Snapshot, here: Gateway, arrival: Arrival) -> Party:
     return Party(arrival.address, snapshot.workload_at(here.network, arrival.address.ip), arrival.identity)
 

@@ -9,10 +9,12 @@ from typing import Final, Protocol
 
 import trio
 
+from mesh.address import Address
+from mesh.identity import Identity
 from mesh.net.dial import tune
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
-from mesh.net.tunnel import HandshakeFailed, Request, Stream, Tunnel
+from mesh.net.tunnel import HandshakeFailed, Request, Stream, Tunnel, address_of
 from mesh.record import Event
 from mesh.refusal import Refusal
 from waypoint import sniff
@@ -20,7 +22,7 @@ from waypoint.callee import Callee, Speech, resolve, speech
 from waypoint.conversation import Conversation
 from waypoint.opaque import Opaque, as_socket
 from waypoint.primed import Primed
-from waypoint.report import Arrival, of_connection
+from waypoint.report import Arrival, of_connection, of_fault
 from waypoint.scene import Scene
 from waypoint.sniff import Sniffed
 
@@ -99,9 +101,10 @@ class Server:
         try:
             sock = socket.socket(fileno=accepted.detach())
             tune(sock)
-            tunnel = await Tunnel.serve(self._relay, sock, self._tls(), self._requested)
+            far = address_of(sock.getpeername())
+            tunnel = await Tunnel.serve(self._relay, sock, self._tls(), self._requested, on_fault=self._at_fault)
         except HandshakeFailed as fault:
-            _log.info("a caller was turned away: %s", fault.refusal)
+            self._tell(far, None, fault.refusal)
             return
         except OSError as fault:
             _log.info("a caller has gone: %s", fault)
@@ -113,6 +116,13 @@ class Server:
             tunnel.drain()
         await tunnel.wait_closed()
         self._tunnels.discard(tunnel)
+
+    def _at_fault(self, tunnel: Tunnel, refusal: Refusal) -> None:
+        self._tell(tunnel.remote, tunnel.peer, refusal)
+
+    def _tell(self, address: Address, identity: Identity | None, refusal: Refusal) -> None:
+        scene = self._scene
+        scene.report(of_fault(scene.current(), scene.here, address, identity, refusal))
 
     def _requested(self, request: Request) -> None:
         if self._nursery is not None:

@@ -29,6 +29,13 @@ class Connection(Exchanges):
         self.pending = False
         return self._outbox.empty()
 
+    def cut(self, detail: str, *, torn: bool) -> None:
+        """The peer's bytes have ended; `torn` says that some of them were not consumed: an unfinished frame."""
+        if torn or self._left or self._padding:
+            self.abandon(ErrorCode.PROTOCOL_ERROR, f"{detail} in the middle of a frame")
+        else:
+            self.lose(detail)
+
     # ---- what sources of bytes do
 
     @property

@@ -83,6 +83,7 @@ class Exchanges(Conversation):
         if isinstance(asked, Malformed):
             self._chore(ErrorCode.PROTOCOL_ERROR, "malformed requests")
             self._reset(stream_id, ErrorCode.PROTOCOL_ERROR)
+            self.owner.turned_away(asked.detail)
             return
         stream = StreamState(self, stream_id, self._peer.window, self.limits.stream_window)
         stream.remote_ended = self._block.ends_stream
@@ -92,6 +93,7 @@ class Exchanges(Conversation):
         else:
             self._chore(ErrorCode.ENHANCE_YOUR_CALM, "requests that are no CONNECT")
             self.refuse(stream, 400)
+            self.owner.turned_away(asked.detail)
 
     def _on_answer(self, stream: StreamState, found: list[Field]) -> None:
         answer = fields.read_answer(found)

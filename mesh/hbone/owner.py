@@ -22,6 +22,9 @@ class Owner(Protocol):
     def requested(self, stream: StreamState, connect: Connect) -> None:
         """Server: a CONNECT came; answer it or reset it, now or later."""
 
+    def turned_away(self, detail: str) -> None:
+        """Server: a request was refused that is no well-formed CONNECT."""
+
     def answered(self, stream: StreamState, answer: Answer) -> None:
         """Client: the final response head came. Unless it is 2xx the stream has been given up already."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mesh.net.relay import Relay
     from mesh.net.tls import ClientTls, ServerTls, Session
 
-__all__ = ["DialFailed", "HandshakeFailed", "Rejected", "Request", "Stream", "Tunnel"]
+__all__ = ["DialFailed", "HandshakeFailed", "Rejected", "Request", "Stream", "Tunnel", "address_of"]
 
 
 class DialFailed(Exception):
@@ -51,13 +51,14 @@ class Tunnel:
 
     def __init__(self, relay: Relay, sock: socket.socket, session: Session, peer: Identity, *, client: bool) -> None:
         self.peer = peer
-        self.local = _address(sock.getsockname())
-        self.remote = _address(sock.getpeername())
+        self.local = address_of(sock.getsockname())
+        self.remote = address_of(sock.getpeername())
         self.connection = Connection(self, client=client)
         self.wire = Wire(relay, sock, session, self.connection, self._gone)
         self.on_idle: Callable[[], None] | None = None
         """Called when the last stream has ended."""
         self._on_request: Callable[[Request], None] | None = None
+        self._on_fault: Callable[[Tunnel, Refusal], None] | None = None
         self._awaited: dict[int, Awaited] = {}
         self._ready = trio.Event()
         self._closed = trio.Event()
@@ -111,10 +112,12 @@ class Tunnel:
         tls: ServerTls,
         on_request: Callable[[Request], None],
         *,
+        on_fault: Callable[[Tunnel, Refusal], None] | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> Tunnel:
         """Shake hands with a caller; its requests then go to `on_request`, which is called in the relay.
 
+        `on_fault`, called there too, hears what HTTP/2 itself refused: a request that is none, or the connection.
         Raises HandshakeFailed.
         """
         try:
@@ -129,7 +132,7 @@ class Tunnel:
         if isinstance(made, Refusal):
             sock.close()
             raise HandshakeFailed(made)
-        made._on_request = on_request
+        made._on_request, made._on_fault = on_request, on_fault
         made.wire.start()
         return made
 
@@ -202,6 +205,11 @@ class Tunnel:
         if self._on_request is not None:
             self._on_request(Request(self, stream, connect))
 
+    def turned_away(self, detail: str) -> None:
+        """Tell of a request that is no CONNECT."""
+        if self._on_fault is not None:
+            self._on_fault(self, Refusal(Reason.BAD_REQUEST, detail))
+
     def answered(self, stream: StreamState, answer: Answer) -> None:
         """Wake the one who asked; what follows on the stream is kept until it has a sink again."""
         awaited = self._awaited.get(stream.id)
@@ -225,6 +233,8 @@ class Tunnel:
         self._ready.set()
         if violation.ours:
             self.wire.close()
+            if violation.code and self._on_fault is not None:
+                self._on_fault(self, Refusal(Reason.HTTP2_FAILED, f"the peer's HTTP/2 was at fault: {violation}"))
 
     def _close_if_drained(self) -> None:
         if self.connection.drained:
@@ -272,5 +282,6 @@ def _made(relay: Relay, sock: socket.socket, session: Session, peer: Identity, *
         return Refusal(Reason.TLS_FAILED, f"the peer has gone: {fault.strerror}")
 
 
-def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+def address_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    """A socket's name as the mesh writes addresses: IPv4 as IPv4, no zones."""
     return Address(plain_ip(ip_address(name[0].partition("%")[0])), name[1])

@@ -118,7 +118,7 @@ class Wire:
             self._lost(f"the connection broke: {fault.strerror}")
             return
         if not count:
-            self._lost("the peer closed the connection")
+            self._cut()
         elif not self._parting:
             self._take(ciphertext[:count])
 
@@ -135,7 +135,7 @@ class Wire:
             consumed = self.connection.receive(plaintext[:end])
             self._tail = bytes(plaintext[consumed:end])
         if self._session.closed:
-            self._lost("the peer closed the connection")
+            self._cut()
 
     def _transmit(self, ciphertext: bytes) -> None:
         try:
@@ -181,6 +181,10 @@ class Wire:
         elif not self.connection.tick():
             self.connection.abandon(ErrorCode.NO_ERROR, "the peer gave no sign of life")
             self.abort()
+
+    def _cut(self) -> None:
+        self.connection.cut("the peer closed the connection", torn=bool(self._tail))
+        self.abort()
 
     def _lost(self, detail: str) -> None:
         self.connection.lose(detail)

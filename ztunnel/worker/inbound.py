@@ -15,7 +15,7 @@ from mesh.net.flow import Flow, close_with_reset
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
 from mesh.net.tunnel import HandshakeFailed, Request, Tunnel
-from mesh.refusal import Reason, Refusal
+from mesh.refusal import Refusal
 from ztunnel.admit import Admission, Arrival, admit, judge
 from ztunnel.worker.baggage import baggage
 from ztunnel.worker.budget import Budget
@@ -73,10 +73,6 @@ class Inbound:
         finally:
             self._tunnels.discard(tunnel)
             tunnel.abort()
-        violation = tunnel.connection.violation
-        if violation is not None and violation.ours and violation.code:
-            witness.learn(peer=tunnel.peer, mutual_tls=True)
-            witness.refused(Refusal(Reason.HTTP2_FAILED, f"the peer's HTTP/2 was at fault: {violation}"))
 
     async def serve_plaintext(self, sock: socket.socket) -> None:
         """One caller on 15006, who has proved nothing. A refusal resets it."""
@@ -114,7 +110,7 @@ class Inbound:
             close_with_reset(sock)
             return refusal
         try:
-            return await Tunnel.serve(self._relay, sock, tls, self._requested)
+            return await Tunnel.serve(self._relay, sock, tls, self._requested, on_fault=self._at_fault)
         except HandshakeFailed as fault:
             return fault.refusal
         finally:
@@ -127,8 +123,12 @@ class Inbound:
             self._connections.start_soon(self._boundary, request)
             return
         request.refuse(refusal.reason.status)
+        self._at_fault(request.tunnel, refusal)
+
+    def _at_fault(self, tunnel: Tunnel, refusal: Refusal) -> None:
+        """Called in the relay, at once: a peer that is to be heard of may stay for as long as it likes."""
         witness = Witness(self._tell, outbound=False)
-        witness.learn(source=request.tunnel.remote, destination=request.tunnel.local, peer=request.peer)
+        witness.learn(source=tunnel.remote, destination=tunnel.local, peer=tunnel.peer, mutual_tls=True)
         witness.refused(refusal)
 
     async def _boundary(self, request: Request) -> None:

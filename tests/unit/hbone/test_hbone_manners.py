@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mesh.hbone import fields, frames
+from mesh.hbone import fields, frames, literals
 from mesh.hbone.frames import ErrorCode, Setting
 from mesh.hbone.limits import Limits
 from tests.hbone_ends import End, pair, pump
@@ -263,3 +263,27 @@ def test_a_frame_that_says_more_than_it_brings_waits() -> None:
     server = server_after(headers(1), struct.pack(">IBI", 100 << 8, 0, 1), b"half")
     assert bytes(server.sinks[1].kept) == b"half"
     assert server.sinks[1].log == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([(b":method", b"GET"), (b":authority", b"a:1")], "the method is not CONNECT"),
+        ([(b":method", b"CONNECT"), (b":authority", b"a:1"), (b"Upper", b"x")], "b'Upper' may not stand"),
+    ],
+)
+def test_the_owner_hears_of_a_request_that_is_none(asked: list[tuple[bytes, bytes]], said: str) -> None:
+    server = server_after(headers(1, literals.encode(asked)))
+    assert said in server.log[-1]
+
+
+@pytest.mark.parametrize(
+    ("sent", "torn"), [(b"", False), (ping()[:5], True), (headers(1) + data(1, b"whole")[:-1], True)]
+)
+def test_an_end_in_the_middle_of_a_frame_is_a_fault(sent: bytes, torn: bool) -> None:
+    server = End(client=False)
+    server.receive(GREETING + sent)
+    server.connection.cut("the peer closed", torn=bool(server._tail))
+    assert server.violation is not None
+    assert server.violation.ours is torn
+    assert ("in the middle of a frame" in server.violation.detail) is torn
