@@ -11,10 +11,11 @@ import trio
 
 from mesh.address import Address
 from mesh.identity import Identity
-from mesh.net.dial import tune
+from mesh.net.flow import close_with_reset
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
 from mesh.net.tunnel import HandshakeFailed, Request, Stream, Tunnel, address_of
+from mesh.quota import Quota
 from mesh.record import Event
 from mesh.refusal import Refusal
 from waypoint import sniff
@@ -28,6 +29,8 @@ from waypoint.sniff import Sniffed
 
 _HANDSHAKES: Final = 256
 """Handshakes in progress; more callers wait in the listener's queue."""
+_HANDSHAKES_OF_ONE: Final = 32
+"""Those of a single caller's address: whoever leaves them half done keeps nobody else out."""
 _QUEUE: Final = 1024
 _FIRST_READ: Final = 16 * 1024
 _FIRST_BYTES_SECONDS: Final = 3600.0
@@ -50,6 +53,7 @@ class Server:
         self._conversations: set[Conversation] = set()
         self._opaque: set[Opaque] = set()
         self._handshakes = trio.CapacityLimiter(_HANDSHAKES)
+        self._shares = Quota("handshakes", _HANDSHAKES, _HANDSHAKES_OF_ONE)
         self._nursery: trio.Nursery | None = None
         self._draining = False
 
@@ -100,22 +104,33 @@ class Server:
     async def _welcome(self, accepted: trio.socket.SocketType, token: object) -> None:
         try:
             sock = socket.socket(fileno=accepted.detach())
-            tune(sock)
-            far = address_of(sock.getpeername())
-            tunnel = await Tunnel.serve(self._relay, sock, self._tls(), self._requested, on_fault=self._at_fault)
-        except HandshakeFailed as fault:
-            self._tell(far, None, fault.refusal)
-            return
+            tunnel = await self._shaken(sock, address_of(sock.getpeername()))
         except OSError as fault:
             _log.info("a caller has gone: %s", fault)
             return
         finally:
             self._handshakes.release_on_behalf_of(token)
+        if tunnel is None:
+            return
         self._tunnels.add(tunnel)
         if self._draining:
             tunnel.drain()
         await tunnel.wait_closed()
         self._tunnels.discard(tunnel)
+
+    async def _shaken(self, sock: socket.socket, caller: Address) -> Tunnel | None:
+        refusal = self._shares.take(caller.ip)
+        if refusal is not None:
+            close_with_reset(sock)
+            self._tell(caller, None, refusal)
+            return None
+        try:
+            return await Tunnel.serve(self._relay, sock, self._tls(), self._requested, on_fault=self._at_fault)
+        except HandshakeFailed as fault:
+            self._tell(caller, None, fault.refusal)
+            return None
+        finally:
+            self._shares.give(caller.ip)
 
     def _at_fault(self, tunnel: Tunnel, refusal: Refusal) -> None:
         self._tell(tunnel.remote, tunnel.peer, refusal)

@@ -166,7 +166,6 @@ async def test_a_frame_cut_short_by_the_end_of_the_connection_harms_nobody(tmp_p
         await until(lambda: bool(inbound.tunnels) and inbound.tunnels[0].closed)
         violation = inbound.tunnels[0].connection.violation
         assert violation is not None
-        assert not violation.ours
 
 
 async def test_a_peer_that_vanished_is_noticed(mock_clock: MockClock, tmp_path: Path) -> None:

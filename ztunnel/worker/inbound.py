@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import trio
 
-from mesh.address import Address
+from mesh.address import IP, Address
 from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
 from mesh.net.dial import dial
 from mesh.net.flow import Flow, close_with_reset
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
 from mesh.net.tunnel import HandshakeFailed, Request, Tunnel
+from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel.admit import Admission, Arrival, admit, judge
 from ztunnel.worker.baggage import baggage
@@ -40,7 +41,7 @@ class Inbound:
         *,
         tls: Callable[[], ServerTls | Refusal],
         streams: Budget,
-        handshakes: Budget,
+        handshakes: Quota,
         timeout: float,
     ) -> None:
         self._relay = relay
@@ -63,7 +64,7 @@ class Inbound:
             return
         witness = Witness(self._tell, outbound=False)
         witness.learn(source=far, destination=near)
-        tunnel = await self._shaken(sock)
+        tunnel = await self._shaken(sock, far.ip)
         if isinstance(tunnel, Refusal):
             witness.refused(tunnel)
             return
@@ -100,12 +101,12 @@ class Inbound:
         for tunnel in tuple(self._tunnels):
             tunnel.drain()
 
-    async def _shaken(self, sock: socket.socket) -> Tunnel | Refusal:
+    async def _shaken(self, sock: socket.socket, caller: IP) -> Tunnel | Refusal:
         tls = self._tls()
         if isinstance(tls, Refusal):
             close_with_reset(sock)
             return tls
-        refusal = self._handshakes.take()
+        refusal = self._handshakes.take(caller)
         if refusal is not None:
             close_with_reset(sock)
             return refusal
@@ -114,7 +115,7 @@ class Inbound:
         except HandshakeFailed as fault:
             return fault.refusal
         finally:
-            self._handshakes.give()
+            self._handshakes.give(caller)
 
     def _requested(self, request: Request) -> None:
         """Called in the relay."""

@@ -14,6 +14,7 @@ import trio
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
+from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel.channel.message import FromSupervisor, Update
 from ztunnel.worker.accept import Refuse, Serve, accept
@@ -108,7 +109,7 @@ class Service:
             connections,
             tls=self._certificate.server,
             streams=Budget("streams", settings.connections),
-            handshakes=Budget("handshakes", settings.handshakes),
+            handshakes=Quota("handshakes", settings.handshakes, settings.handshakes_of_one),
             timeout=settings.connect_timeout,
         )
 

@@ -42,6 +42,8 @@ class Settings:
     connections: int = 8_192
     handshakes: int = 256
     """TLS handshakes in flight on 15008."""
+    handshakes_of_one: int = 32
+    """Those of a single caller's address: whoever leaves them half done keeps nobody else out."""
     connect_timeout: float = 10.0
     """Seconds to reach the application, or a peer."""
 
