@@ -77,8 +77,12 @@ def parse_authority(text: str) -> Address | HostPort:
         return HostPort(_host_name(host, text), port)
 
 
+@lru_cache(maxsize=1024)
 def parse_ip(text: str) -> IP:
-    """Read an IP address; an IPv4 address mapped into IPv6 is given back as the IPv4 address it stands for."""
+    """Read an IP address; an IPv4 address mapped into IPv6 is given back as the IPv4 address it stands for.
+
+    Remembered, because a proxy reads the same few again and again.
+    """
     return plain_ip(ip_address(text))
 
 
@@ -95,7 +99,7 @@ def _port(digits: str, whole: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _ipv4(text: str) -> IPv4Address:
-    """Remembered, because a proxy reads the same few again and again."""
+    """Remembered, as above."""
     return IPv4Address(text)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import trio
 
-from mesh.address import IP, Address, plain_ip
+from mesh.address import IP, Address, parse_ip
 from mesh.hbone.connection import Connection
 from mesh.hbone.frames import ErrorCode, code_name
 from mesh.net.dial import CONNECT_TIMEOUT, dial, tune
@@ -284,4 +283,4 @@ def _made(relay: Relay, sock: socket.socket, session: Session, peer: Identity, *
 
 def address_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     """A socket's name as the mesh writes addresses: IPv4 as IPv4, no zones."""
-    return Address(plain_ip(ip_address(name[0].partition("%")[0])), name[1])
+    return Address(parse_ip(name[0].partition("%")[0]), name[1])

@@ -34,6 +34,7 @@ class Lookup:
         self._send = send
         self._knowledge = Knowledge()
         self._news = trio.Event()
+        self._view: View | None = None
         self.changed: Callable[[View], None] = _nothing
         """Called after every update that left us a workload of our own."""
 
@@ -44,19 +45,21 @@ class Lookup:
     def take(self, update: Update) -> None:
         """Take in what the supervisor said, and wake whoever waits for it."""
         self._knowledge.take(update)
+        own = self._knowledge.own
+        self._view = View(self._knowledge.snapshot, own) if own is not None else None
         self._news.set()
         self._news = trio.Event()
-        view = self.view()
-        if view is not None:
-            self.changed(view)
+        if self._view is not None:
+            self.changed(self._view)
 
     def view(self) -> View | None:
         """What is known at this moment; None while the mesh does not know this pod."""
-        own = self._knowledge.own
-        return View(self._knowledge.snapshot, own) if own is not None else None
+        return self._view
 
     async def ourselves(self) -> View | Refusal:
         """The view, waited for if need be."""
+        if self._view is not None:
+            return self._view
         with trio.move_on_after(PATIENCE):
             while self.view() is None:
                 await self._news.wait()
