@@ -174,6 +174,8 @@ async def test_many_changes_come_in_portions_and_the_last_answers(scene):
     scene.state.note_synced()
     await scene.say(Ask((VIP,)))
     heard = await scene.hear()
+    while not heard[-1].answered:
+        heard += await scene.hear()
     assert [one.whole for one in heard] == [True, False, False]
     assert [one.answered for one in heard] == [(), (), (VIP,)]
 
