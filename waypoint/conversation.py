@@ -13,7 +13,8 @@ from typing import Final
 
 import trio
 
-from mesh.refusal import Refusal
+from mesh.record import Event
+from mesh.refusal import Reason, Refusal
 from waypoint.answer import Answer
 from waypoint.callee import resolve
 from waypoint.http.events import INTERNAL_ERROR, RequestHead, value
@@ -23,7 +24,7 @@ from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
 from waypoint.plan import Caller, Forward, Question, plan
-from waypoint.report import Arrival, of_request
+from waypoint.report import Arrival, of_connection, of_request
 from waypoint.scene import Scene
 
 _IDLE_SECONDS: Final = 3600.0
@@ -53,10 +54,18 @@ class Conversation:
         """Serve it to its end."""
         async with trio.open_nursery() as nursery:
             await self._link.run(lambda exchange: nursery.start_soon(self._serve, exchange))
+        if self._link.fault:
+            self._told(Refusal(Reason.HTTP2_FAILED, f"in the tunnel to {self._arrival.authority} {self._link.fault}"))
 
     def drain(self) -> None:
         """Finish the requests in progress and take no more."""
         self._link.drain()
+
+    def _told(self, refusal: Refusal) -> None:
+        """A fault that belongs to no request."""
+        scene, arrival = self._scene, self._arrival
+        callee = resolve(scene.current(), scene.here, arrival.authority)
+        scene.report(of_connection(scene.current(), scene.here, arrival, callee, Event.CLOSED, refusal=refusal))
 
     async def _serve(self, exchange: Exchange) -> None:
         try:

@@ -52,3 +52,7 @@ class Codec(Protocol):
     @property
     def aborted(self) -> bool:
         """Whether the transport has to be cut, because a clean end would pass a torn message off as whole."""
+
+    @property
+    def fault(self) -> str:
+        """What the peer did against the protocol, for which the whole connection ended; else empty."""

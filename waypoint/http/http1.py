@@ -78,6 +78,11 @@ class Http1:
         """See `Codec`."""
         return self._keep and not self._over and not self._aborted
 
+    @property
+    def fault(self) -> str:
+        """See `Codec`. Every fault belongs to a message, which is answered or cut."""
+        return ""
+
     def receive(self, data: bytes) -> list[tuple[int, Event]]:
         """See `Codec`."""
         if self._deaf:

@@ -76,6 +76,7 @@ class Http2:
         self._draining = False
         self._closed = False
         self._impatience = 0
+        self._fault = ""
 
     @property
     def hungry(self) -> bool:
@@ -96,6 +97,11 @@ class Http2:
     def aborted(self) -> bool:
         """See `Codec`. HTTP/2 marks every whole message, so that a torn one shows."""
         return False
+
+    @property
+    def fault(self) -> str:
+        """See `Codec`."""
+        return self._fault
 
     def take(self) -> bytes:
         """See `Codec`."""
@@ -278,6 +284,7 @@ class Http2:
         """End the connection: every exchange in progress is cut."""
         self._closed = True
         if code is not None:
+            self._fault = why
             self._frames += GoAwayFrame(0, last_stream_id=self._last, error_code=code).serialize()
         cut: list[tuple[int, Event]] = [(stream, Reset(CANCEL, why)) for stream in self._live]
         self._live.clear()

@@ -65,6 +65,11 @@ class Link:
         """How many exchanges are in progress."""
         return len(self._exchanges)
 
+    @property
+    def fault(self) -> str:
+        """What the peer did against the protocol, for which the connection ended; else empty."""
+        return self._codec.fault
+
     async def run(self, accept: Accept | None = None) -> None:
         """Serve the connection until it ends, well or badly; `accept` gets every exchange that the peer begins."""
         self._accept = accept
