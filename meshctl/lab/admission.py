@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,6 +14,9 @@ from meshctl.lab.addressing import SERVICES
 from meshctl.lab.init import Init, SpawnFailed
 from meshctl.manifest import Body, dump, key_of
 
+_RENDERED = re.compile(r"^stdin:[0-9]+: ", re.MULTILINE)
+"""How istiod-lite names where an object stands in what it was given, which is not the text that the user wrote."""
+
 
 class Admission:
     """Asks `istiod-lite check`, as an API server asks an admission webhook; a bare lab has no mesh and asks nobody."""
@@ -22,17 +26,17 @@ class Admission:
         self._objects = objects
         self._bare = bare
 
-    async def check(self, bodies: Sequence[Body]) -> None:
-        """Raise Failure, with all that is wrong, unless every object is good."""
+    async def check(self, bodies: Sequence[Body], source: str) -> None:
+        """Raise Failure, with all that is wrong, unless every object is good. `source` is the file they came from."""
         problems = [problem for body in bodies for problem in problems_of(body)]
         if problems:
             raise Failure("\n".join(problems))
         if self._bare:
             _refuse_mesh_kinds(bodies)
             return
-        await self._ask_istiod(bodies)
+        await self._ask_istiod(bodies, source)
 
-    async def _ask_istiod(self, bodies: Sequence[Body]) -> None:
+    async def _ask_istiod(self, bodies: Sequence[Body], source: str) -> None:
         command = ["istiod-lite", "check", "-f", "-", "--context", str(self._objects)]
         env = {"PATH": program_path(), "HOME": "/", "LANG": "C.UTF-8"}
         documents = "---\n".join(dump(body) for body in bodies)
@@ -41,7 +45,8 @@ class Admission:
         except SpawnFailed as error:
             raise Failure(f"The objects cannot be checked: {error}", "Is the package installed completely?") from None
         if output.code != 0:
-            raise Failure(output.text.strip() or f"istiod-lite check ended with {output.code} and no reason.")
+            said = _RENDERED.sub(lambda _: f"{source}: ", output.text.strip())
+            raise Failure(said or f"istiod-lite check ended with {output.code} and no reason.")
 
 
 def problems_of(body: Body) -> Iterable[str]:

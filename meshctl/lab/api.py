@@ -32,7 +32,7 @@ class Api:
         if not bodies:
             raise Failure(f"{source} contains no objects.")
         self._require_namespaces(bodies)
-        await self._admission.check(bodies)
+        await self._admission.check(bodies, source)
         return [f"{_short(key_of(body))} {self.write(body)}" for body in bodies]
 
     def write(self, body: Body) -> str:
