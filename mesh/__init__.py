@@ -10,6 +10,7 @@ route      what a waypoint does with a request; `best` finds the rule.
 balance    which endpoint gets the next connection; `pick` chooses.
 snapshot   all of the above at one moment, indexed for look-ups.
 refusal    why something was not done: a reason, not an exception.
+settings   what an operator says in the environment, read with all its faults at once.
 record     what happened to one connection or request; logs and metrics are made of it.
 
 Everything here but `mesh.net` is pure: no clock, no dice, no socket, no logging. Whoever needs time or chance hands it

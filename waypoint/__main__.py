@@ -9,7 +9,8 @@ from importlib.metadata import version
 
 import trio
 
-from waypoint.config import Config, ConfigError
+from mesh.settings import SettingsError
+from waypoint.config import Config
 
 
 def main() -> int:
@@ -31,7 +32,7 @@ def main() -> int:
     )
     try:
         config = Config.from_process()
-    except ConfigError as error:
+    except SettingsError as error:
         print(f"waypoint: {error}", file=sys.stderr)
         return 2
     from waypoint.app import serve

@@ -9,7 +9,8 @@ import sys
 from importlib.metadata import version
 from typing import NoReturn
 
-from ztunnel.config import Config, ConfigError
+from mesh.settings import SettingsError
+from ztunnel.config import Config
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
         _zygote(arguments.channel)
     try:
         config = Config.from_process()
-    except ConfigError as error:
+    except SettingsError as error:
         print(f"ztunnel: {error}", file=sys.stderr)
         return 2
     if arguments.part == "supervisor":

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from waypoint.config import Config, ConfigError
+from mesh.settings import SettingsError
+from waypoint.config import Config
 
 GIVEN = {
     "POD_NAME": "waypoint-abc",
@@ -28,7 +29,7 @@ def test_the_pod_and_the_gateway_are_told() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(SettingsError) as caught:
         Config.read({"INSTANCE_IP": "ten", "XDS_ADDRESS": "istiod", "AUTH_TOKEN": "token", "SECRET_TTL": "soon"})
     lines = str(caught.value).splitlines()
     assert {line.partition(" ")[0].partition("=")[0] for line in lines} == {
