@@ -1,7 +1,8 @@
 """What the keeper asks of the zygote, and what it answers: one JSON object per packet, in lock-step.
 
 An order travels with `DESCRIPTORS` descriptors: the pod's network namespace, its three listeners (15001, 15006, 15008)
-and the writing end of the pipe on which the worker says that it is ready.
+and the worker's end of a socket pair. There the keeper says `BEGIN` once it has noted the worker, which ends if it
+never hears it: no worker serves that nobody knows of. There, too, the worker says that it is ready.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _T = TypeVar("_T")
 
 LARGEST_PACKET: Final = 16_384
 DESCRIPTORS: Final = 5
+BEGIN: Final = b"B"
 
 
 class ForkError(ValueError):
@@ -36,7 +38,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """The worker runs; it is the keeper's child. Whether it can serve is said on its pipe."""
+    """The worker runs; it is the keeper's child. Whether it can serve is said on its socket."""
 
     pid: int
 

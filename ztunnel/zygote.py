@@ -101,6 +101,8 @@ def _become_worker(order: fork.Order, descriptors: Sequence[int], work: Work) ->
         netns.enter(descriptors[0])
         os.close(descriptors[0])
         confine.confine(confine.worker(order.uid))
+        if os.read(descriptors[-1], 1) != fork.BEGIN:
+            sys.exit(0)  # the keeper died before it had noted this worker
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         gc.enable()
         outbound, inbound_plaintext, inbound = (socket.socket(fileno=fd) for fd in descriptors[_LISTENERS])

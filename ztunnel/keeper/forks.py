@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from array import array
 from collections.abc import Sequence
@@ -35,23 +34,19 @@ class Forks:
         await keep_running(self._command, socket.SOCK_SEQPACKET, self._offer)
 
     async def fork(self, order: fork.Order, namespace: int, listeners: Sequence[int]) -> Worker:
-        """A new worker; it says itself when it is ready. Raises ForkRefused.
+        """A new worker; it waits to be told to begin, and says itself when it is ready. Raises ForkRefused.
 
         Not cancelled half-way: a worker that nobody knows of would serve for ever.
         """
         async with self._there:
             while self._channel is None:
                 await self._there.wait()
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            try:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
                 with trio.CancelScope(shield=True):
-                    pid = await self._ask(self._channel, fork.encode(order), (namespace, *listeners, writing))
-            except BaseException:
-                os.close(reading)
-                raise
-            finally:
-                os.close(writing)
-            return Worker(pid, reading)
+                    descriptors = (namespace, *listeners, theirs.fileno())
+                    pid = await self._ask(self._channel, fork.encode(order), descriptors)
+                return Worker(pid, ours.detach())
 
     async def _ask(self, channel: trio.socket.SocketType, packet: bytes, descriptors: Sequence[int]) -> int:
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors).tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +46,11 @@ class Listeners:
     def descriptors(self) -> tuple[int, int, int]:
         """In the order that a worker is given them."""
         return self.outbound.fileno(), self.inbound_plaintext.fileno(), self.inbound.fileno()
+
+    def inodes(self) -> tuple[int, int, int]:
+        """What tells each of these sockets from every other, by whatever descriptor it is held; in the same order."""
+        outbound, inbound_plaintext, inbound = (os.fstat(descriptor).st_ino for descriptor in self.descriptors())
+        return outbound, inbound_plaintext, inbound
 
     def close(self) -> None:
         """Refuse new connections, unless somebody else holds the sockets too."""

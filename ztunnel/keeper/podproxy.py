@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict, replace
 from typing import Final
 
 import trio
 
 from ztunnel import confine, netns
 from ztunnel.fork import Order
-from ztunnel.keeper import rules
+from ztunnel.keeper import adoption, rules
 from ztunnel.keeper.backoff import Backoff
 from ztunnel.keeper.forks import ForkRefused, Forks
 from ztunnel.keeper.listeners import Listeners
+from ztunnel.keeper.record import Record, Records, Stage
 from ztunnel.keeper.roster import Roster
 from ztunnel.keeper.worker import Worker
 
@@ -36,7 +38,7 @@ _log = logging.getLogger("ztunnel.keeper")
 class PodProxy:
     """One pod in the node's keeping. It owns the descriptor of the pod's network namespace."""
 
-    def __init__(self, order: Order, namespace: int, forks: Forks, roster: Roster) -> None:
+    def __init__(self, order: Order, namespace: int, forks: Forks, roster: Roster, records: Records) -> None:
         self.order = order
         self.captured = trio.Event()
         """Set once the worker serves and the rules stand."""
@@ -49,6 +51,8 @@ class PodProxy:
         self._namespace = namespace
         self._forks = forks
         self._roster = roster
+        self._records = records
+        self._record: Record | None = None
         self._listeners: Listeners | None = None
         self._ipv6 = False
         self._worker: Worker | None = None
@@ -67,6 +71,10 @@ class PodProxy:
         """Whether the descriptor is of this pod's network namespace."""
         return netns.identity(namespace) == netns.identity(self._namespace)
 
+    def own_namespace(self) -> int:
+        """Another descriptor of the pod's network namespace."""
+        return os.dup(self._namespace)
+
     def leave(self, *, linger: bool) -> None:
         """Let the pod go; returns at once, `released` and the end of `run` follow."""
         if not linger:
@@ -83,11 +91,27 @@ class PodProxy:
         self._succeeded = True
         return self._listeners.duplicate() if self._listeners else None
 
-    async def run(self, inherited: Listeners | None = None) -> None:
+    def inherit(self, listeners: Listeners | None) -> None:
+        """Begin with these listeners, if there are any, instead of new ones."""
+        self._listeners = listeners
+
+    def adopt(self, record: Record, found: adoption.Found) -> None:
+        """Begin with a worker that a killed keeper left."""
+        self._record, self._worker = record, found.worker
+        self._listeners, self._ipv6 = found.listeners, found.ipv6
+        self._roster.add(self.order.pod, found.worker.pid, confine.actual_uid(self.order.uid))
+
+    def be_succeeded(self) -> None:
+        """Leave the pod to a successor at once: the rules stand, and only our worker drains."""
+        self._succeeded = True
+        self.leave(linger=False)
+
+    async def run(self) -> None:
         """Serve the pod until it is told to leave and has left."""
         try:
             with self._serving:
-                self._listeners = inherited or await self._listen()
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self._listeners = self._listeners or await self._listen()
                 self._ipv6 = self._listeners.ipv6
                 await self._serve(self._listeners)
             with trio.CancelScope(shield=True):
@@ -107,6 +131,8 @@ class PodProxy:
 
     async def _serve(self, listeners: Listeners) -> None:
         backoff = Backoff(first=0.05, most=0.4)
+        if self._worker:
+            await self._attend(self._worker)
         while True:
             born = trio.current_time()
             try:
@@ -114,7 +140,9 @@ class PodProxy:
             except ForkRefused as error:
                 self._complain(str(error))
             else:
+                self._write_down(self._worker, listeners)
                 self._roster.add(self.order.pod, self._worker.pid, confine.actual_uid(self.order.uid))
+                self._worker.begin()
                 await self._attend(self._worker)
             await trio.sleep(backoff.after(trio.current_time() - born))
 
@@ -130,6 +158,7 @@ class PodProxy:
         if not await worker.wait_ready():
             return
         _log.info("%s: worker %d is ready", self.order.pod, worker.pid)
+        self._note(Stage.SERVING)
         self.trouble = "its capture rules are not in place yet"
         while not self.captured.is_set():
             try:
@@ -141,10 +170,12 @@ class PodProxy:
                 self.captured.set()
 
     async def _go(self) -> None:
-        try:
-            await rules.relax(self._namespace)
-        except rules.RulesFailed as error:
-            self._complain(str(error))
+        self._note(Stage.LEAVING)
+        if not self._succeeded:
+            try:
+                await rules.relax(self._namespace)
+            except rules.RulesFailed as error:
+                self._complain(str(error))
         self.released.set()
         if self._worker:
             await self._drain(self._worker)
@@ -169,7 +200,27 @@ class PodProxy:
             self._listeners.close()
             self._listeners = None
 
+    def _write_down(self, worker: Worker, listeners: Listeners) -> None:
+        self._record = Record(
+            pid=worker.pid,
+            started=adoption.started(worker.pid),
+            pod=self.order.pod,
+            uid=self.order.uid,
+            settings=asdict(self.order.settings),
+            namespace=netns.identity(self._namespace),
+            listeners=listeners.inodes(),
+            stage=Stage.BORN,
+        )
+        self._records.write(self._record)
+
+    def _note(self, stage: Stage) -> None:
+        if self._record and self._record.stage is not stage:
+            self._record = replace(self._record, stage=stage)
+            self._records.write(self._record)
+
     def _bury(self, worker: Worker) -> None:
+        self._record = None
+        self._records.remove(worker.pid)
         self._roster.remove(worker.pid)
         worker.close()
         self._worker = None

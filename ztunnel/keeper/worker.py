@@ -1,4 +1,4 @@
-"""A worker process as the keeper sees it: its child, held by a pidfd."""
+"""A worker process as the keeper sees it: held by a pidfd, its child or that of the keeper before."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ import signal
 
 import trio
 
+from ztunnel import fork
+
 
 class Worker:
-    """One live worker, and the pipe on which it says that it is ready. Closed when its end has been seen."""
+    """One worker, and the socket on which it says that it is ready. Closed when its end has been seen."""
 
-    def __init__(self, pid: int, ready: int) -> None:
+    def __init__(self, pid: int, channel: int | None) -> None:
         self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
-        self._ready = ready
+        self.pidfd = os.pidfd_open(pid)
+        self._channel = channel
+        """None for one that a keeper before us has seen ready."""
+
+    def begin(self) -> None:
+        """Let it begin; nothing happens if it has ended."""
+        if self._channel is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._channel, fork.BEGIN)
 
     async def wait_ready(self) -> bool:
-        """Whether the worker serves: False if it ended, or closed its end of the pipe, without a word."""
-        await trio.lowlevel.wait_readable(self._ready)
-        return os.read(self._ready, 1) == b"R"
+        """Whether the worker serves: False if it ended, or closed its end of the socket, without a word."""
+        if self._channel is None:
+            return True
+        await trio.lowlevel.wait_readable(self._channel)
+        try:
+            return os.read(self._channel, 1) == b"R"
+        except ConnectionResetError:
+            return False
 
     async def wait(self) -> str:
         """Wait for its end and say how it came."""
-        await trio.lowlevel.wait_readable(self._pidfd)
+        await trio.lowlevel.wait_readable(self.pidfd)
         try:
-            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 -- does not wait
+            found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 -- does not wait
         except ChildProcessError:
             return "ended"
         if found is None or found.si_code == os.CLD_EXITED:
@@ -36,7 +50,7 @@ class Worker:
     def send(self, what: signal.Signals) -> None:
         """Signal it; nothing happens if it has ended."""
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, what)
+            signal.pidfd_send_signal(self.pidfd, what)
 
     async def end(self, patience: float) -> str:
         """Let it drain for so many seconds at most, then kill it; says how it ended."""
@@ -51,5 +65,6 @@ class Worker:
 
     def close(self) -> None:
         """Let go of its descriptors; the process itself is not touched."""
-        os.close(self._pidfd)
-        os.close(self._ready)
+        os.close(self.pidfd)
+        if self._channel is not None:
+            os.close(self._channel)

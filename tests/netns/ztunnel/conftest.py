@@ -2,14 +2,19 @@
 
 import ctypes
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from mesh import zds
+from tests.netns.ztunnel.cni_agent import ADD, Agent, until
 from ztunnel import netns
 
 POD = {4: "10.244.1.2", 6: "fd00:244:1::2"}
@@ -99,3 +104,24 @@ def pod(network: tuple[Place, Place]) -> Place:
 @pytest.fixture
 def peer(network: tuple[Place, Place]) -> Place:
     return network[1]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="ambit-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def agent(directory) -> Iterator[Agent]:
+    made = Agent(directory)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def captured(agent, pod) -> Agent:
+    until(lambda: agent.ask(ADD, pod.namespace) == zds.Ack())
+    return agent

@@ -1,6 +1,7 @@
 """A real zygote, asked by the test in the keeper's place."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -41,14 +42,23 @@ def ask(keeper: socket.socket, packet: bytes, descriptors: list[int]) -> fork.Fo
 
 def ready_worker(keeper: socket.socket, namespace: int) -> int:
     """The pid of a worker that said that it is ready."""
-    reading, writing = os.pipe()
+    pid, ours = new_worker(keeper, namespace)
+    with ours:
+        ours.sendall(fork.BEGIN)
+        assert ours.recv(9) == b"R"
+        assert ours.recv(9) == b""
+    return pid
+
+
+def new_worker(keeper: socket.socket, namespace: int) -> tuple[int, socket.socket]:
+    """The pid of a worker that waits to be told to begin, and the keeper's end of its socket."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
     listeners = Listeners.open(namespace)
-    answer = ask(keeper, fork.encode(ORDER), [namespace, *listeners.descriptors(), writing])
-    os.close(writing)
+    with theirs:
+        answer = ask(keeper, fork.encode(ORDER), [namespace, *listeners.descriptors(), theirs.fileno()])
     listeners.close()
-    with os.fdopen(reading, "rb") as ready:
-        assert ready.read() == b"R"
-    return answer.pid
+    return answer.pid, ours
 
 
 def test_it_forks_as_it_is_told_and_ends_with_the_keeper(keeper, pod):
@@ -73,6 +83,15 @@ def test_it_refuses_what_is_no_order_and_serves_on(keeper, pod, packet, descript
     assert isinstance(answer, fork.NotForked)
     assert why in answer.why
     os.kill(ready_worker(keeper, pod.namespace), signal.SIGTERM)
+
+
+def test_a_worker_whose_keeper_dies_before_it_has_noted_it_ends(keeper, pod):
+    pid, ours = new_worker(keeper, pod.namespace)
+    ended = os.pidfd_open(pid)
+    ours.close()
+    assert select.select([ended], [], [], 10)[0]
+    os.close(ended)
+    Listeners.open(pod.namespace).close()
 
 
 def test_a_worker_that_cannot_begin_says_nothing_and_ends(keeper, pod):

@@ -193,6 +193,7 @@ async def test_an_idle_worker_is_small(pair, capsys):
         nursery.start_soon(forks.run)
         worker = await forks.fork(order, pair.web.place.namespace, listeners.descriptors())
         pair.node.admit(order.pod, worker.pid, order.uid)
+        worker.begin()
         assert await worker.wait_ready()
         idle = private_megabytes(worker.pid)
         await connect(pair)
