@@ -31,7 +31,8 @@ class Caller:
         """Send a message, with descriptors beside its first bytes."""
         line = encoded(message)
         sent = socket.send_fds(self.sock, [line], list(descriptors)) if descriptors else 0
-        self.sock.sendall(line[sent:])
+        if sent < len(line):  # sending nothing fails too once the daemon, who has it all, has answered and hung up
+            self.sock.sendall(line[sent:])
 
     def receive(self) -> Message | None:
         """Return the next message, None when the daemon has hung up."""
