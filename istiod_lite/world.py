@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from istiod_lite.facts import AuthorizationPolicy, Namespace, PeerAuthentication, Pod, Service
+from istiod_lite.facts import AuthorizationPolicy, Namespace, PeerAuthentication, Pod, Service, ServiceEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +30,8 @@ class World:
     _named: Mapping[tuple[type, str, str], Any] = field(init=False, repr=False, compare=False)
     _labelled_pods: Mapping[tuple[str, str, str], tuple[Pod, ...]] = field(init=False, repr=False, compare=False)
     _selecting: Mapping[tuple[str, str, str], tuple[Service, ...]] = field(init=False, repr=False, compare=False)
+    _choosing: Mapping[str, tuple[ServiceEntry, ...]] = field(init=False, repr=False, compare=False)
+    _hosts: Mapping[tuple[str, str], tuple[ServiceEntry, ...]] = field(init=False, repr=False, compare=False)
     _policies: Mapping[str, tuple[AuthorizationPolicy, ...]] = field(init=False, repr=False, compare=False)
     _peers: Mapping[str, tuple[PeerAuthentication, ...]] = field(init=False, repr=False, compare=False)
 
@@ -38,6 +40,7 @@ class World:
         facts = [self.facts[key] for key in sorted(self.facts)]
         pods = [fact for fact in facts if isinstance(fact, Pod)]
         services = [fact for fact in facts if isinstance(fact, Service) and fact.selector]
+        entries = sorted((fact for fact in facts if isinstance(fact, ServiceEntry)), key=lambda one: one.meta.age)
         policies = [fact for fact in facts if isinstance(fact, AuthorizationPolicy) and fact.selector is not None]
         peers = sorted((fact for fact in facts if isinstance(fact, PeerAuthentication)), key=lambda one: one.meta.age)
         put = object.__setattr__
@@ -46,6 +49,8 @@ class World:
         labels = (((pod.meta.namespace, *label), pod) for pod in pods for label in pod.meta.labels.items())
         put(self, "_labelled_pods", _grouped(labels))
         put(self, "_selecting", _grouped(((one.meta.namespace, *min(one.selector.items())), one) for one in services))
+        put(self, "_choosing", _grouped((entry.meta.namespace, entry) for entry in entries if entry.selector))
+        put(self, "_hosts", _grouped(((one.meta.namespace, host), one) for one in entries for host in one.hosts))
         put(self, "_policies", _grouped((policy.meta.namespace, policy) for policy in policies))
         put(self, "_peers", _grouped((peer.meta.namespace, peer) for peer in peers))
 
@@ -94,19 +99,25 @@ class World:
         """The pods of a namespace with this label."""
         return self._labelled_pods.get((namespace, name, value), ())
 
-    def services_of(self, pod: Pod) -> Iterator[Service]:
-        """The services whose selector selects the pod, in the order of their names.
+    def services_of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Service]:
+        """The services whose selector selects a workload with these labels, in the order of their names.
 
         A service is indexed by the first of its selector's labels, so that only likely ones are tried.
         """
-        likely = [
-            service
-            for label in pod.meta.labels.items()
-            for service in self._selecting.get((pod.meta.namespace, *label), ())
-        ]
+        likely = [service for label in labels.items() for service in self._selecting.get((namespace, *label), ())]
         for service in sorted(likely, key=lambda one: one.meta.name):
-            if service.selector.items() <= pod.meta.labels.items():
+            if service.selector.items() <= labels.items():
                 yield service
+
+    def entries_of(self, namespace: str, labels: Mapping[str, str]) -> Iterator[ServiceEntry]:
+        """The ServiceEntries whose selector selects a workload with these labels, the oldest first."""
+        for entry in self._choosing.get(namespace, ()):
+            if entry.selector is not None and all(labels.get(key) == value for key, value in entry.selector):
+                yield entry
+
+    def entry_of_host(self, namespace: str, host: str) -> ServiceEntry | None:
+        """The ServiceEntry of a namespace that has this host: the oldest, where several claim it."""
+        return next(iter(self._hosts.get((namespace, host), ())), None)
 
     def pods_selected(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Pod]:
         """The pods of a namespace that have all these labels, of which there must be one at least."""

@@ -162,6 +162,9 @@ class _Question:
                 Reason.UNREACHABLE_NETWORK, "all its endpoints are on other networks, which is not supported"
             )
         reached = [one for one in local if one.addresses and group.port_of(one)]
+        if not reached and any(one.hostname and not one.addresses for one in local):
+            names = ", ".join(sorted({one.hostname for one in local if one.hostname}))
+            return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"its endpoints are host names, which nothing resolves: {names}")
         if not reached:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, "it has no endpoint that can be reached on this port")
         chosen = pick(reached, group.balancing, self.source, self.dice)

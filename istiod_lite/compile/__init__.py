@@ -9,12 +9,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from istiod_lite.compile.hosts import automatic_addresses
 from istiod_lite.compile.policies import compile_policies
 from istiod_lite.compile.routes import compile_routes
+from istiod_lite.compile.serviceentries import compile_endpoints, compile_entry, compile_workload_entry
 from istiod_lite.compile.services import compile_service
 from istiod_lite.compile.settings import Settings
 from istiod_lite.compile.workloads import compile_workload
-from istiod_lite.facts import Pod, RouteFact, Service
+from istiod_lite.facts import Pod, RouteFact, Service, ServiceEntry, WorkloadEntry
 from mesh.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -25,8 +27,16 @@ __all__ = ["Settings", "compile_world"]
 
 def compile_world(world: World, settings: Settings) -> Snapshot:
     """Everything that proxies are told. The same world always gives the same snapshot."""
-    workloads = (compile_workload(world, pod, settings) for pod in world.all(Pod))
-    services = (compile_service(world, service, settings) for service in world.all(Service))
+    entries, automatic = world.all(ServiceEntry), automatic_addresses(world, settings)
+    workloads = chain(
+        (compile_workload(world, pod, settings) for pod in world.all(Pod)),
+        (compile_workload_entry(world, entry, settings) for entry in world.all(WorkloadEntry)),
+        chain.from_iterable(compile_endpoints(world, entry, settings) for entry in entries),
+    )
+    services = chain(
+        (compile_service(world, service, settings) for service in world.all(Service)),
+        chain.from_iterable(compile_entry(world, entry, automatic, settings) for entry in entries),
+    )
     routes = chain.from_iterable(compile_routes(world, route, settings) for route in world.all(RouteFact))
     return Snapshot(
         workloads={one.uid: one for one in workloads if one is not None},

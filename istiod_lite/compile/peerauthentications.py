@@ -13,10 +13,9 @@ from istiod_lite.facts import PeerAuthentication
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, TextMatch, TextMatchKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from istiod_lite.compile.settings import Settings
-    from istiod_lite.facts import Pod
     from istiod_lite.world import World
 
 STRICT_POLICY: Final = "istio_converted_static_strict"
@@ -34,19 +33,19 @@ def peer_policies(world: World, settings: Settings) -> Iterator[Policy]:
             yield _deny(fact.meta.namespace, _CONVERTED + fact.meta.name, rules)
 
 
-def peer_policies_for(world: World, pod: Pod, settings: Settings) -> tuple[str, ...]:
-    """The keys of those of them that hold for a pod, none if it takes plain text."""
+def peer_policies_for(world: World, inside: str, labels: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
+    """The keys of those of them that hold for a workload of a namespace, none if it takes plain text."""
     own = next(
         (
             fact
-            for fact in world.peer_authentications(pod.meta.namespace)
-            if fact.selector is not None and all(pod.meta.labels.get(k) == v for k, v in fact.selector)
+            for fact in world.peer_authentications(inside)
+            if fact.selector is not None and all(labels.get(k) == v for k, v in fact.selector)
         ),
         None,
     )
     if own is not None and _port_rules(world, own, settings):
         return (f"{own.meta.namespace}/{_CONVERTED}{own.meta.name}",)
-    if _mode(world, own, pod.meta.namespace, settings) == "STRICT":
+    if _mode(world, own, inside, settings) == "STRICT":
         return (f"{settings.root_namespace}/{STRICT_POLICY}",)
     return ()
 

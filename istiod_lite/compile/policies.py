@@ -27,10 +27,9 @@ from mesh.policy import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from istiod_lite.compile.settings import Settings
-    from istiod_lite.facts import Pod
     from istiod_lite.facts.authorizationpolicy import Attribute, PolicyRule, Term
     from istiod_lite.world import World
 
@@ -96,15 +95,18 @@ def compile_policies(world: World, settings: Settings) -> Iterator[Policy]:
     yield from peer_policies(world, settings)
 
 
-def policies_selecting(world: World, pod: Pod, settings: Settings) -> tuple[str, ...]:
-    """The keys of the policies that name a pod by its labels; those of the root namespace select in every one."""
+def policies_selecting(world: World, inside: str, labels: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
+    """The keys of the policies that name a workload of a namespace by its labels.
+
+    Policies of the root namespace select in every one.
+    """
     keys: list[str] = []
-    for namespace in dict.fromkeys((settings.root_namespace, pod.meta.namespace)):
+    for namespace in dict.fromkeys((settings.root_namespace, inside)):
         for fact in world.policies_with_selector(namespace):
-            chosen = fact.selector is not None and all(pod.meta.labels.get(k) == v for k, v in fact.selector)
+            chosen = fact.selector is not None and all(labels.get(k) == v for k, v in fact.selector)
             if chosen and not fact.targets and fact.action != "AUDIT":
                 keys.append(f"{fact.meta.namespace}/{fact.meta.name}")
-    return (*keys, *peer_policies_for(world, pod, settings))
+    return (*keys, *peer_policies_for(world, inside, labels, settings))
 
 
 def _scope(fact: AuthorizationPolicy, settings: Settings) -> Scope:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.facts import Gateway, GatewayClass, Pod, Service
+from istiod_lite.facts import Gateway, GatewayClass, Pod, Service, ServiceEntry, WorkloadEntry
 from mesh.workload import GatewayAddress, NamespacedHostname
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def waypoint_for(world: World, gateway: Gateway) -> str:
     return gateway.meta.labels.get(_FOR, default)
 
 
-def service_binding(world: World, service: Service, settings: Settings) -> Binding | None:
+def service_binding(world: World, service: Service | ServiceEntry, settings: Settings) -> Binding | None:
     """The waypoint of a service, None if it names none. Waypoints themselves have none."""
     if service.meta.labels.get(MANAGED_LABEL) == MANAGED_BY_US:
         return None
@@ -119,6 +119,11 @@ def pod_binding(world: World, pod: Pod, settings: Settings) -> Binding | None:
     if is_waypoint_pod(world, pod):
         return None
     return _binding(world, pod.meta, Traffic.WORKLOAD, settings)
+
+
+def entry_binding(world: World, entry: WorkloadEntry, settings: Settings) -> Binding | None:
+    """The waypoint for traffic to a WorkloadEntry's own address, None if it has none."""
+    return _binding(world, entry.meta, Traffic.WORKLOAD, settings)
 
 
 def is_waypoint_pod(world: World, pod: Pod) -> bool:

@@ -21,7 +21,9 @@ from istiod_lite.facts.pod import Pod, read_pod
 from istiod_lite.facts.route import RouteFact
 from istiod_lite.facts.service import Service, read_service
 from istiod_lite.facts.serviceaccount import ServiceAccount, read_service_account
+from istiod_lite.facts.serviceentry import ServiceEntry, read_service_entry
 from istiod_lite.facts.standin import stand_in
+from istiod_lite.facts.workloadentry import WorkloadEntry, read_workload_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,8 @@ __all__ = [
     "RouteFact",
     "Service",
     "ServiceAccount",
+    "ServiceEntry",
+    "WorkloadEntry",
     "read",
     "stand_in",
 ]
@@ -58,9 +62,12 @@ Fact = (
     | RouteFact
     | Service
     | ServiceAccount
+    | ServiceEntry
+    | WorkloadEntry
 )
 
 _GATEWAY: Final = "gateway.networking.k8s.io"
+_NETWORKING: Final = "networking.istio.io"
 _SECURITY: Final = "security.istio.io"
 _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Field], Fact]]]] = {
     ("", "Namespace"): (frozenset({"v1"}), read_namespace),
@@ -73,6 +80,8 @@ _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Fi
     (_GATEWAY, "GatewayClass"): (frozenset({"v1", "v1beta1"}), read_gateway_class),
     (_GATEWAY, "GRPCRoute"): (frozenset({"v1"}), read_grpc_route),
     (_GATEWAY, "HTTPRoute"): (frozenset({"v1", "v1beta1"}), read_http_route),
+    (_NETWORKING, "ServiceEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_service_entry),
+    (_NETWORKING, "WorkloadEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_workload_entry),
     (_SECURITY, "AuthorizationPolicy"): (frozenset({"v1", "v1beta1"}), read_authorization_policy),
     (_SECURITY, "PeerAuthentication"): (frozenset({"v1", "v1beta1"}), read_peer_authentication),
 }
@@ -88,7 +97,7 @@ def read(obj: Object) -> Fact | list[Problem]:
     group, _, version = str(obj.body["apiVersion"]).rpartition("/")
     known = _READERS.get((group, obj.kind))
     if known is None:
-        if group in {_GATEWAY, _SECURITY}:
+        if group in {_GATEWAY, _NETWORKING, _SECURITY}:
             mend = "nothing in it has any effect here"
             reading.fault("kind", f"{obj.kind} is not implemented", mend, grave=False)
         return reading.problems

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, BindingState, is_waypoint_class, service_binding
-from istiod_lite.facts import AuthorizationPolicy, Gateway, GatewayClass, RouteFact, Service
-from istiod_lite.status.condition import Condition, Moment
+from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, is_waypoint_class
+from istiod_lite.facts import AuthorizationPolicy, Gateway, GatewayClass, RouteFact, Service, ServiceEntry
+from istiod_lite.status.binding import waypoint_bound
+from istiod_lite.status.condition import Moment
+from istiod_lite.status.entries import EntryStatuses
 from istiod_lite.status.gateways import CLASS_ACCEPTED, gateway_status
 from istiod_lite.status.policies import policy_status
 from istiod_lite.status.routes import RouteStatuses
@@ -63,16 +65,10 @@ def _statuses(
         key = policy.meta.key
         yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
     for service in world.all(Service):
-        condition = _waypoint_bound(world, service, settings)
+        condition = waypoint_bound(world, service, settings)
         if condition is not None:
             old = former.get(service.meta.key, {}).get("conditions")
             yield service.meta.key, {"conditions": moment.written([condition], service.meta.generation, old)}
-
-
-def _waypoint_bound(world: World, service: Service, settings: Settings) -> Condition | None:
-    """Whether a service's waypoint takes its calls; None if it names none."""
-    binding = service_binding(world, service, settings)
-    if binding is None:
-        return None
-    ready = binding.state is BindingState.READY
-    return Condition("istio.io/WaypointBound", holds=ready, reason=binding.state.value, message=binding.message)
+    of_entry = EntryStatuses(world, settings, moment)
+    for entry in world.all(ServiceEntry):
+        yield entry.meta.key, of_entry.status(entry, former.get(entry.meta.key, {}))

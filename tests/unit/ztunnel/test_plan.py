@@ -133,6 +133,12 @@ class TestServices:
     def test_empty_service(self) -> None:
         assert refused("10.96.0.2:80", service("db", "10.96.0.2")).reason is Reason.NO_HEALTHY_ENDPOINT
 
+    def test_endpoints_that_are_only_names_are_refused_by_name(self) -> None:
+        named = pod("api", "10.0.0.3", addresses=(), hostname="api.example.com", services=(member("api"),))
+        refusal = refused("10.96.0.3:80", service("api", "10.96.0.3"), named)
+        assert refusal.reason is Reason.NO_HEALTHY_ENDPOINT
+        assert "which nothing resolves: api.example.com" in refusal.detail
+
     def test_unhealthy_endpoint(self) -> None:
         db = pod("db", "10.0.0.2", services=(member("db"),), healthy=False)
         assert refused("10.96.0.2:80", service("db", "10.96.0.2"), db).reason is Reason.NO_HEALTHY_ENDPOINT
