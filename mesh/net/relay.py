@@ -1,4 +1,4 @@
-"""The hot loop: one private epoll, beside trio, moves the bytes of every established connection.
+"""The hot loop: one private epoll inside one trio task moves the bytes of every established connection.
 
 trio owns lifetimes, the relay owns bytes. Accepting, handshakes, policy and dialling are ordinary trio tasks; what is
 established is watched here and handled in plain calls, without a task switch or an allocation per event.
@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
-
-from mesh.net.vigil import Vigil
 
 if TYPE_CHECKING:
     import socket
@@ -95,11 +93,8 @@ class Relay:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                if Vigil.vacant():
-                    nursery.start_soon(Vigil(self).keep)
-                else:
-                    nursery.start_soon(self._watch)
-                    nursery.start_soon(self._flush_between_turns)
+                nursery.start_soon(self._watch)
+                nursery.start_soon(self._flush_between_turns)
                 nursery.start_soon(self._tick)
                 task_status.started()
         finally:
@@ -131,25 +126,6 @@ class Relay:
             trio.lowlevel.reschedule(self._flusher)
             self._flusher = None
 
-    def turn(self, patience: float) -> bool:
-        """Handle what is ready, waiting up to `patience` seconds for it; False when nothing was."""
-        events = self.epoll.poll(patience)
-        handlers = self.handlers
-        for fd, event in events:
-            handler = handlers.get(fd)
-            if handler is not None:
-                handler(event)
-        if self._dirty:
-            self.flush()
-        return bool(events)
-
-    def flush(self) -> None:
-        """Send what was collected."""
-        while self._dirty:
-            dirty, self._dirty = self._dirty, []
-            for output in dirty:
-                output.flush()
-
     async def _watch(self) -> None:
         descriptor = self.epoll.fileno()
         while True:
@@ -157,10 +133,27 @@ class Relay:
             self._turning = True
             try:
                 for _ in range(_TURNS):
-                    if not self.turn(0):
+                    if not self._turn():
                         break
             finally:
                 self._turning = False
+
+    def _turn(self) -> bool:
+        events = self.epoll.poll(0)
+        handlers = self.handlers
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler(event)
+        if self._dirty:
+            self._flush()
+        return bool(events)
+
+    def _flush(self) -> None:
+        while self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for output in dirty:
+                output.flush()
 
     async def _flush_between_turns(self) -> None:
         def gone(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
@@ -173,7 +166,7 @@ class Relay:
             else:
                 self._flusher = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(gone)
-            self.flush()
+            self._flush()
 
     async def _tick(self) -> None:
         while True:
