@@ -2,7 +2,8 @@
 
 It gets a user and group of its own, no supplementary group, exactly the capabilities named (capabilities(7)), an empty
 bounding set and locked secure bits, so that nothing it runs has more; no-new-privileges; it is not dumpable, so that
-nobody but real root reads its memory; it leaves no core, and its descriptors and processes are bounded.
+nobody but real root reads its memory; it leaves no core, and its descriptors and processes are bounded. A worker is
+also held in by Landlock and a filter of its system calls (ztunnel.sandbox).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
+
+from ztunnel import sandbox
 
 SUPERVISOR_UID: Final = 1_336_999
 ZYGOTE_UID: Final = 1_336_998
@@ -45,6 +48,8 @@ class Confinement:
     """Open descriptors at most; fewer if the hard limit is lower."""
     processes: int = 64
     """Processes and threads of its user at most; only where the user is its own."""
+    sandboxed: bool = False
+    """Whether it is held to the system calls and the files that a worker needs."""
 
 
 SUPERVISOR: Final = Confinement(SUPERVISOR_UID, processes=512)
@@ -66,14 +71,15 @@ ZYGOTE: Final = Confinement(
 
 def worker(uid: int) -> Confinement:
     """A worker's: in its pod's network namespace it may mark packets and call under a foreign address."""
-    return Confinement(uid, frozenset((Capability.NET_RAW,)))
+    return Confinement(uid, frozenset((Capability.NET_RAW,)), sandboxed=True)
 
 
 def confine(confinement: Confinement) -> str | None:
-    """Confine this process; returns None, or in words what could not be had in a user namespace with a single user.
+    """Confine this process, which has one thread; returns None, or in words what could not be had on this platform.
 
     Raises OSError if anything else fails; then the process must end.
     """
+    lacks = lacking(confinement)
     own_user = maps_user(Path("/proc/self/uid_map").read_text(), confinement.uid)
     _empty_bounding_set()
     _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
@@ -88,7 +94,17 @@ def confine(confinement: Confinement) -> str | None:
     _keep_capabilities(confinement.capabilities)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
-    return None if own_user else "this user namespace has no users to spare: all parts of ztunnel share one"
+    if confinement.sandboxed:
+        sandbox.enter()
+    return lacks
+
+
+def lacking(confinement: Confinement) -> str | None:
+    """What a process confined to this does without here, in words; None if nothing."""
+    lacks = list(sandbox.missing()) if confinement.sandboxed else []
+    if actual_uid(confinement.uid) != confinement.uid:
+        lacks.insert(0, "this user namespace has no users to spare: all parts of ztunnel share one")
+    return "; ".join(lacks) or None
 
 
 def actual_uid(uid: int) -> int:

@@ -30,9 +30,10 @@ def run(channel: socket.socket, work: Work) -> NoReturn:
     """Confine this process and serve the keeper until it goes away. All that `work` needs has been imported by now."""
     confine.name_process("zt-zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    reduced = confine.confine(confine.ZYGOTE)
-    if reduced:
-        print(f"ztunnel zygote: less confined: {reduced}", file=sys.stderr, flush=True)
+    confine.confine(confine.ZYGOTE)
+    lacks = confine.lacking(confine.worker(confine.FIRST_WORKER_UID))
+    if lacks:
+        print(f"ztunnel zygote: workers are less confined: {lacks}", file=sys.stderr, flush=True)
     rehearse()
     gc.disable()
     gc.collect()
