@@ -107,9 +107,9 @@ class Snapshot:
         return min(claims, key=lambda one: (one.tunnel is not TunnelProtocol.HBONE, one.uid), default=None)
 
     def service_at(self, network: str, ip: IP) -> Service | None:
-        """The service with this virtual address."""
-        claims = self._by_vip.get(NetworkAddress(network, ip), ())
-        return self.services[min(claims)] if claims else None
+        """The service with this virtual address; where several claim it, the cluster's own is preferred."""
+        claims = [self.services[key] for key in self._by_vip.get(NetworkAddress(network, ip), ())]
+        return min(claims, key=lambda one: (not one.canonical, one.key), default=None)
 
     def service_named(self, hostname: str, namespace: str = "") -> Service | None:
         """The service of this host name: `namespace`'s if it has one, else the cluster's own, else the first."""

@@ -70,6 +70,11 @@ def test_a_host_name_claimed_twice_prefers_ones_own_namespace_then_the_clusters_
     assert snapshot.service_named(CATALOG.hostname, "elsewhere") == CATALOG
 
 
+def test_nobody_takes_the_clusters_own_address_by_claiming_it() -> None:
+    thief = replace(CATALOG, namespace="a-thief", hostname="a.thief", canonical=False)
+    assert Snapshot.of([CATALOG, thief]).service_at("", VIP) == CATALOG
+
+
 def test_the_policies_of_a_workload_are_mesh_wide_namespace_wide_and_named() -> None:
     def policy(name: str, namespace: str, scope: Scope) -> Policy:
         return Policy(name, namespace, scope, Action.DENY)
