@@ -11,6 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+_NARROWEST = 110
+"""Columns: fewer would cut the names of measures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -47,4 +50,6 @@ def show(results: Sequence[Result]) -> None:
         table.add_row(
             one.name, one.unit, f"{one.ours:,.1f}", f"{one.peer:,.1f}", f"{one.ratio:.2f}", spread, one.better
         )
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, _NARROWEST)
+    console.print(table)
