@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict
+from importlib.metadata import version
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -13,7 +13,7 @@ from mesh.document import to_document
 from mesh.net.admin import Ask, Page, Pages
 from mesh.net.metrics import CONTENT_TYPE, Metrics
 from ztunnel.supervisor.roster import Roster
-from ztunnel.supervisor.signing import Signing
+from ztunnel.supervisor.signing import Issued, Signing
 from ztunnel.supervisor.state import State
 
 _LEVELS: Final = {"debug", "info", "warning", "error"}
@@ -69,12 +69,34 @@ def set_level(ask: Ask) -> Page:
 
 
 def _dump(state: State, roster: Roster, signing: Signing) -> bytes:
-    here = {entry.pid for entry in roster.present()}
-    workers = [{**asdict(one.pod), "pid": one.pid, "connected": one.pid in here} for one in roster.entries()]
+    """Under the names of ztunnel's own dump, as far as the supervisor knows: connections are known to workers alone."""
     dump = {
         **to_document(state.snapshot),
-        "workers": workers,
-        "certificates": [{"pod": str(pod), **asdict(one)} for pod, one in signing.issued.items()],
+        "certificates": [_certificate(one) for one in signing.issued.values()],
+        "workloadState": _workers(roster),
         "istiod": {"connected": state.connected, "synced": state.synced},
+        "version": version("ambit-mesh"),
     }
     return json.dumps(dump, indent=2).encode() + b"\n"
+
+
+def _certificate(one: Issued) -> dict[str, object]:
+    leaf = {"serialNumber": one.serial, "validFrom": one.valid_from, "expirationTime": one.expires}
+    return {"identity": one.identity, "state": "Available", "certChain": [leaf]}
+
+
+def _workers(roster: Roster) -> dict[str, dict[str, object]]:
+    """By pod uid: whether the pod's worker speaks to us, and which process it is."""
+    here = {entry.pid for entry in roster.present()}
+    return {
+        entry.pod.uid: {
+            "state": "Up" if entry.pid in here else "Pending",
+            "pid": entry.pid,
+            "info": {
+                "name": entry.pod.name,
+                "namespace": entry.pod.namespace,
+                "serviceAccount": entry.pod.service_account,
+            },
+        }
+        for entry in roster.entries()
+    }

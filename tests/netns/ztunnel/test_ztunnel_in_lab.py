@@ -103,7 +103,7 @@ def test_what_a_node_shows_of_itself(lab: MakeLab) -> None:
         assert "istio_tcp_connections_opened_total{" in there.on_node(node, "curl", "-s", "127.0.0.1:15020/metrics").out
     dump = json.loads(there.on_node("node-1", "curl", "-sS", "http://127.0.0.1:15000/config_dump").out)
     assert {one["name"] for one in dump["workloads"]} >= {"web", "db"}
-    assert [one["name"] for one in dump["workers"]] == ["web"]
+    assert [one["info"]["name"] for one in dump["workloadState"].values()] == ["web"]
     assert [one["identity"] for one in dump["certificates"]] == ["spiffe://cluster.local/ns/shop/sa/web"]
     assert there.on_node("node-1", "curl", "-sS", "--max-time", "3", "172.30.0.11:15000/config_dump", code=None).code
 

@@ -70,10 +70,20 @@ def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
     signing.issued[WEB] = Issued("spiffe://cluster.local/ns/shop/sa/web", "ab", "from", "to")
     dump = json.loads(get(admin_pages(state, roster, signing), "/config_dump").body)
     assert dump["workloads"] == [{"uid": "uid", "name": "web", "namespace": "shop"}]
-    assert dump["workers"][0] | {"pid": 0} == {
-        "uid": "1-2-3", "name": "web", "namespace": "shop", "service_account": "web", "pid": 0, "connected": False,
-    }  # fmt: skip
-    assert dump["certificates"][0]["identity"] == "spiffe://cluster.local/ns/shop/sa/web"
+    assert dump["workloadState"] == {
+        "1-2-3": {
+            "state": "Pending",
+            "pid": 7,
+            "info": {"name": "web", "namespace": "shop", "serviceAccount": "web"},
+        }
+    }
+    assert dump["certificates"] == [
+        {
+            "identity": "spiffe://cluster.local/ns/shop/sa/web",
+            "state": "Available",
+            "certChain": [{"serialNumber": "ab", "validFrom": "from", "expirationTime": "to"}],
+        }
+    ]
     assert dump["istiod"] == {"connected": False, "synced": False}
 
 
