@@ -120,25 +120,16 @@ class _Waypoint:
             config.pod_name,
             config.pod_namespace,
             str(config.instance_ip),
-            {"GATEWAY_NAME": config.gateway_name, "CLUSTER_ID": config.cluster_id},
+            {"GATEWAY_NAME": config.gateway_name, "CLUSTER_ID": config.control_plane.cluster_id},
         )
-        endpoint = ads.XdsEndpoint(
-            config.xds_address,
-            config.xds_root_ca,
-            config.auth_token,
-            config.alt_xds_hostname,
-            config.cluster_id,
-            node=node,
-        )
+        endpoint = ads.XdsEndpoint.of(config.control_plane, node)
         await ads.subscribe(
             endpoint, WAYPOINT_TYPES, state.apply, connected=state.note_connected, synced=state.note_synced
         )
 
     async def _keep_certificate(self) -> None:
         config = self._config
-        authority = certs.CaEndpoint(
-            config.ca_address, config.xds_root_ca, config.auth_token, config.alt_xds_hostname, config.cluster_id
-        )
+        authority = certs.CaEndpoint.of(config.control_plane)
 
         async def sign(csr_pem: bytes, identity: Identity) -> pki.Chain:
             return await certs.sign(authority, csr_pem, identity, config.secret_ttl, impersonate=False)
@@ -153,7 +144,7 @@ class _Waypoint:
         """What every CONNECT of ours says of us."""
         config = self._config
         ours = Baggage(
-            cluster=config.cluster_id,
+            cluster=config.control_plane.cluster_id,
             namespace=config.pod_namespace,
             workload=config.gateway_name,
             service=config.gateway_name,

@@ -6,15 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Final
 
-from mesh import settings
+from mesh import controlplane, settings
+from mesh.controlplane import ControlPlane
 from mesh.identity import Identity
 from waypoint.callee import Gateway
-
-_ISTIOD: Final = "https://istiod.istio-system.svc:15012"
-
 
 _MENDS: Final = {
     "POD_NAME": "the name of this pod",
@@ -24,12 +21,8 @@ _MENDS: Final = {
     "GATEWAY_NAME": "the name of the Gateway that this waypoint serves",
     "GATEWAY_CLASS": "the name of the Gateway's class, like istio-waypoint",
     "ROOT_NAMESPACE": "the namespace whose policies are mesh-wide, like istio-system",
-    "XDS_ADDRESS": "a URL like https://istiod.istio-system.svc:15012",
-    "CA_ADDRESS": "a URL like https://istiod.istio-system.svc:15012, or leave it out to use XDS_ADDRESS",
-    "XDS_ROOT_CA": "the absolute path of a PEM file with istiod's root certificate",
-    "AUTH_TOKEN": "the absolute path of the service account token's file",
+    **controlplane.MENDS,
     "TRUST_DOMAIN": "a domain like cluster.local",
-    "CLUSTER_ID": "the cluster's name, as istiod knows it",
     "SECRET_TTL": "a duration like 24h, 90m or 3600s",
     "DRAIN_SECONDS": "a duration like 20s",
 }
@@ -46,18 +39,8 @@ class Config:
     gateway_name: str
     gateway_class: str
     root_namespace: str
-    xds_address: str
-    """URL of istiod's xDS server."""
-    ca_address: str
-    """URL of the certificate authority; the xDS server's unless told."""
-    xds_root_ca: Path
-    """PEM file with the roots that istiod's own certificate is checked against."""
-    alt_xds_hostname: str
-    """The name expected in istiod's certificate, where it is not the address's host; empty if it is."""
-    auth_token: Path
-    """File with the projected service account token; read anew for every call."""
+    control_plane: ControlPlane
     trust_domain: str
-    cluster_id: str
     network: str
     secret_ttl: int
     """Seconds of life asked for the certificate."""
@@ -68,7 +51,6 @@ class Config:
     def read(cls, environment: Mapping[str, str]) -> Config:
         """Take the settings from an environment; raises SettingsError with all faults at once."""
         variables = settings.Variables(environment, _MENDS)
-        xds_address = variables.get("XDS_ADDRESS", settings.url, _ISTIOD)
         config = cls(
             pod_name=variables.required("POD_NAME"),
             pod_namespace=variables.required("POD_NAMESPACE"),
@@ -77,13 +59,8 @@ class Config:
             gateway_name=variables.required("GATEWAY_NAME"),
             gateway_class=variables.get("GATEWAY_CLASS", settings.name, "istio-waypoint"),
             root_namespace=variables.get("ROOT_NAMESPACE", settings.name, "istio-system"),
-            xds_address=xds_address,
-            ca_address=variables.get("CA_ADDRESS", settings.url, xds_address),
-            xds_root_ca=Path(variables.get("XDS_ROOT_CA", settings.path, "/var/run/secrets/istio/root-cert.pem")),
-            alt_xds_hostname=variables.get("ALT_XDS_HOSTNAME", str, ""),
-            auth_token=Path(variables.get("AUTH_TOKEN", settings.path, "/var/run/secrets/tokens/istio-token")),
+            control_plane=ControlPlane.read(variables),
             trust_domain=variables.get("TRUST_DOMAIN", settings.domain, "cluster.local"),
-            cluster_id=variables.get("CLUSTER_ID", settings.name, "Kubernetes"),
             network=variables.get("NETWORK", str, ""),
             secret_ttl=variables.get("SECRET_TTL", settings.seconds, "24h"),
             drain_seconds=variables.get("DRAIN_SECONDS", settings.seconds, "20s"),

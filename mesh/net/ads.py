@@ -24,6 +24,7 @@ from mesh.xds.subscriber import Subscriber
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mesh.controlplane import ControlPlane
     from mesh.snapshot import Change
     from mesh.xds.codec import Rejection
     from mesh.xds.node import Node
@@ -40,6 +41,11 @@ class XdsEndpoint(Endpoint):
     """The control plane as one proxy sees it: with the proxy's own description."""
 
     node: Node = field(kw_only=True)
+
+    @classmethod
+    def of(cls, plane: ControlPlane, node: Node) -> XdsEndpoint:
+        """The xDS server of a control plane, to be asked as `node`."""
+        return cls(plane.xds_address, plane.root_ca, plane.token, plane.server_name, plane.cluster_id, node=node)
 
 
 def _nothing(*_: object) -> None:

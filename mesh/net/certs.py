@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +17,20 @@ from mesh.net.tls import Credentials
 from mesh.xds.pb.citadel_pb2 import IstioCertificateRequest, IstioCertificateResponse
 
 if TYPE_CHECKING:
+    from mesh.controlplane import ControlPlane
     from mesh.identity import Identity
 
-CaEndpoint = Endpoint
+
+@dataclass(frozen=True, slots=True)
+class CaEndpoint(Endpoint):
+    """The certificate authority of a control plane."""
+
+    @classmethod
+    def of(cls, plane: ControlPlane) -> CaEndpoint:
+        """The authority of this control plane."""
+        return cls(plane.ca_address, plane.root_ca, plane.token, plane.server_name, plane.cluster_id)
+
+
 Sign = Callable[[bytes, "Identity"], Awaitable[pki.Chain]]
 """Has a request (PEM) for an identity signed, or raises SigningFailed."""
 

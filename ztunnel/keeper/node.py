@@ -37,7 +37,7 @@ class Node:
         self._config = config
         self._settings = Settings(
             trust_domain=config.trust_domain,
-            cluster_id=config.cluster_id,
+            cluster_id=config.control_plane.cluster_id,
             network=config.network,
             secret_ttl=config.secret_ttl,
         )

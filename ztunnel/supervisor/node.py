@@ -41,12 +41,12 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._place = Place(config.trust_domain, config.cluster_id, config.network)
+        self._place = Place(config.trust_domain, config.control_plane.cluster_id, config.network)
         self._state = State()
         self._roster = Roster()
         self._metrics = Metrics(version("ambit-mesh"))
         self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
-        self._signing = Signing(_authority(config), self._place, config.secret_ttl)
+        self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
         self._show_gauges()
 
     async def run(self, keeper: socket.socket) -> None:
@@ -85,16 +85,9 @@ class Node:
             config.pod_name,
             config.pod_namespace,
             str(config.instance_ip),
-            {"NODE_NAME": config.node_name, "CLUSTER_ID": config.cluster_id},
+            {"NODE_NAME": config.node_name, "CLUSTER_ID": config.control_plane.cluster_id},
         )
-        endpoint = ads.XdsEndpoint(
-            config.xds_address,
-            config.xds_root_ca,
-            config.auth_token,
-            config.alt_xds_hostname,
-            config.cluster_id,
-            node=node,
-        )
+        endpoint = ads.XdsEndpoint.of(config.control_plane, node)
         await ads.subscribe(endpoint, NODE_TYPES, state.apply, connected=state.note_connected, synced=state.note_synced)
 
     async def _converse(self, entry: Entry, stream: trio.SocketStream) -> None:
@@ -115,9 +108,3 @@ class Node:
         gauge("ambit_istiod_synced", "1 once istiod has told everything").set_function(lambda: float(state.synced))
         gauge("ambit_workers", "Workers of this node").set_function(lambda: len(roster.entries()))
         gauge("ambit_workers_connected", "Workers that are connected").set_function(lambda: len(roster.present()))
-
-
-def _authority(config: Config) -> CaEndpoint:
-    return CaEndpoint(
-        config.ca_address, config.xds_root_ca, config.auth_token, config.alt_xds_hostname, config.cluster_id
-    )

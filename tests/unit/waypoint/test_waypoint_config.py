@@ -24,7 +24,7 @@ def test_the_pod_and_the_gateway_are_told() -> None:
     assert str(config.identity) == "spiffe://cluster.local/ns/shop/sa/waypoint"
     assert (config.gateway.namespace, config.gateway.name) == ("shop", "waypoint")
     assert config.gateway.address == ip_address("10.244.1.9")
-    assert config.ca_address == config.xds_address
+    assert config.control_plane.ca_address == config.control_plane.xds_address
     assert config.secret_ttl == 86400
 
 

@@ -10,7 +10,9 @@ from ztunnel.config import Config
 def test_a_node_name_is_enough():
     config = Config.read({"NODE_NAME": "node-1"})
     assert config.node_name == "node-1"
-    assert config.xds_address == config.ca_address == "https://istiod.istio-system.svc:15012"
+    assert (
+        config.control_plane.xds_address == config.control_plane.ca_address == "https://istiod.istio-system.svc:15012"
+    )
     assert config.inpod_uds == Path("/var/run/ztunnel/ztunnel.sock")
     assert config.trust_domain == "cluster.local"
     assert config.secret_ttl == 86_400
@@ -37,8 +39,8 @@ def test_everything_can_be_told():
             "AMBIT_RUN_DIR": "/run/elsewhere",
         }
     )
-    assert config.ca_address == "http://127.0.0.1:15010"
-    assert config.alt_xds_hostname == "istiod.istio-system.svc"
+    assert config.control_plane.ca_address == "http://127.0.0.1:15010"
+    assert config.control_plane.server_name == "istiod.istio-system.svc"
     assert config.trust_domain == "example.org"
     assert config.secret_ttl == 5400
     assert config.instance_ip == ip_address("fd00::1")
@@ -47,7 +49,7 @@ def test_everything_can_be_told():
 
 def test_an_empty_variable_is_as_good_as_none():
     config = Config.read({"NODE_NAME": "node-1", "CA_ADDRESS": "", "XDS_ADDRESS": "https://istiod:15012"})
-    assert config.ca_address == "https://istiod:15012"
+    assert config.control_plane.ca_address == "https://istiod:15012"
 
 
 @pytest.mark.parametrize(
