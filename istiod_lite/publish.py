@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from mesh.policy import Policy, Scope
+from mesh.policy import Policy, Scope, Target
 from mesh.route import Route
 from mesh.snapshot import Snapshot, key_of
 from mesh.workload import GatewayAddress, NamespacedHostname, Service, Workload
@@ -88,11 +88,19 @@ def _audience(value: Resource, snapshot: Snapshot, service_key: Callable[[str, s
                         return None
                     case "Gateway":
                         seen.add(f"{target.namespace}/{target.name}")
+                    case "ServiceEntry":
+                        seen |= _serving_entry(target, snapshot)
                     case _:
                         seen |= _serving(service_key(target.namespace, target.name), snapshot)
             return frozenset(seen)
         case _:
             return None
+
+
+def _serving_entry(target: Target, snapshot: Snapshot) -> frozenset[str]:
+    """The waypoints of the services that a ServiceEntry has become, one for each of its hosts."""
+    own = (one for one in snapshot.services.values() if (one.namespace, one.name) == (target.namespace, target.name))
+    return frozenset().union(*(_serving(one.key, snapshot) for one in own if not one.canonical))
 
 
 def _serving(service: str, snapshot: Snapshot) -> frozenset[str]:

@@ -69,6 +69,7 @@ def service(
         (NetworkAddress("", ip_address(vip)),),
         (Port(port, target, protocol),),
         waypoint=BOUND,
+        canonical=True,
     )
 
 

@@ -106,7 +106,8 @@ def policies(snapshot: Snapshot, here: Gateway, callee: Callee) -> tuple[Policy,
     """The policies that are in force here: those whose targets are this Gateway, its class, or the service called."""
     wanted = {Target("Gateway", here.namespace, here.name)}
     if callee.service is not None:
-        wanted.add(Target("Service", callee.service.namespace, callee.service.name))
+        kind = "Service" if callee.service.canonical else "ServiceEntry"
+        wanted.add(Target(kind, callee.service.namespace, callee.service.name))
     of_class = Target("GatewayClass", "", here.class_name)
     return tuple(
         policy

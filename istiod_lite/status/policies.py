@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from istiod_lite.compile.policies import compile_policy
 from istiod_lite.compile.waypoints import BindingState, acceptance, is_waypoint_class, ready_pods, service_binding
 from istiod_lite.compile.workloads import is_captured
-from istiod_lite.facts import Gateway, GatewayClass, Service
+from istiod_lite.facts import Gateway, GatewayClass, Service, ServiceEntry
 from istiod_lite.status.condition import Condition
 
 if TYPE_CHECKING:
@@ -114,16 +114,22 @@ def _bind(world: World, target: TargetRef, settings: Settings) -> _Bound:
         case "GatewayClass":
             return _bind_class(world, target, settings)
         case "Service":
-            service = world.get(Service, target.namespace, target.name)
-            if service is None:
-                return _Bound(holds=False, reason="TargetNotFound", message=f"Service {title} was not found")
-            binding = service_binding(world, service, settings)
-            if binding is None or binding.address is None:
-                why = f"Service {title} is not bound to a waypoint" if binding is None else binding.message
-                return _Bound(holds=False, reason="AncestorNotBound", message=why)
-            ready = binding.state is BindingState.READY
-            return _Bound(ready, "Accepted" if ready else binding.state.value, binding.message)
+            return _bind_service(world, world.get(Service, target.namespace, target.name), f"Service {title}", settings)
+        case "ServiceEntry":
+            entry = world.get(ServiceEntry, target.namespace, target.name)
+            return _bind_service(world, entry, f"ServiceEntry {title}", settings)
     return _Bound(holds=False, reason="TargetNotFound", message=f"{target.kind} is not supported as a target")
+
+
+def _bind_service(world: World, service: Service | ServiceEntry | None, title: str, settings: Settings) -> _Bound:
+    if service is None:
+        return _Bound(holds=False, reason="TargetNotFound", message=f"{title} was not found")
+    binding = service_binding(world, service, settings)
+    if binding is None or binding.address is None:
+        why = f"{title} is not bound to a waypoint" if binding is None else binding.message
+        return _Bound(holds=False, reason="AncestorNotBound", message=why)
+    ready = binding.state is BindingState.READY
+    return _Bound(ready, "Accepted" if ready else binding.state.value, binding.message)
 
 
 def _bind_gateway(world: World, target: TargetRef, title: str) -> _Bound:

@@ -58,6 +58,14 @@ def test_a_waypoint_sees_policies_for_itself_for_its_services_and_for_all_waypoi
     assert seen(now, AUTHORIZATION, None) == {"shop/nodes"}
 
 
+def test_a_policy_for_a_service_entry_goes_to_the_waypoints_of_its_hosts_and_not_of_its_namesake() -> None:
+    host = replace(service("web", "theirs"), hostname="web.example.com")
+    namesake = replace(service("web", "ours"), canonical=True)
+    now = published(host, namesake, policy("p", Target("ServiceEntry", "shop", "web")))
+    assert seen(now, WAYPOINT_POLICY, "shop/theirs") == {"shop/p"}
+    assert seen(now, WAYPOINT_POLICY, "shop/ours") == set()
+
+
 def test_only_what_differs_is_told_and_what_does_not_is_kept_as_it_was() -> None:
     web, cart = (Workload(uid=name, name=name, namespace="shop") for name in ("web", "cart"))
     first = published(web, cart, policy("nodes"))

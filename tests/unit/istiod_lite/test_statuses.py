@@ -41,6 +41,17 @@ WAYPOINT_POD = """
     status: {podIP: 10.244.0.9, conditions: [{type: Ready, status: 'True'}]}
 """
 FOR_WORKLOADS = GATEWAY.replace("generation: 2", "labels: {istio.io/waypoint-for: workload}")
+ENTRY = """
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata: {name: cart, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+    spec:
+      hosts: [cart.example.com]
+      ports: [{name: http, number: 80, protocol: HTTP}]
+      resolution: STATIC
+      endpoints: [{address: 192.0.2.1}]
+"""
+ENTRY_TARGET = "kind: ServiceEntry, group: networking.istio.io, name: cart"
 READY = (GATEWAY, WAYPOINT_SERVICE, WAYPOINT_POD)
 
 
@@ -284,7 +295,10 @@ class TestPolicies:
             (GATEWAY_TARGET, (), "False/TargetNotFound"),
             (GATEWAY_TARGET, (GATEWAY.replace("istio-", "my-"),), "False/Invalid"),
             ("kind: GatewayClass, group: gateway.networking.k8s.io, name: istio-waypoint", (), "False/Invalid"),
-            ("kind: ServiceEntry, group: networking.istio.io, name: x", (), "False/TargetNotFound"),
+            (ENTRY_TARGET, (*READY, ENTRY), "True/Accepted"),
+            (ENTRY_TARGET, (GATEWAY, ENTRY), "False/WaypointIsNotReady"),
+            (ENTRY_TARGET, (*READY, ENTRY.replace("use-waypoint: waypoint", "other: x")), "False/AncestorNotBound"),
+            (ENTRY_TARGET, READY, "False/TargetNotFound"),
         ],
     )  # fmt: skip
     def test_who_enforces_a_waypoints_policy(self, condition, target, texts, said):

@@ -288,6 +288,23 @@ def test_what_is_spoken(declared: AppProtocol, routed: bool, expected: Speech) -
     assert policies(snapshot, HERE, callee) == ()
 
 
+@pytest.mark.parametrize(
+    ("canonical", "expected"), [(True, {"service"}), (False, {"entry"})], ids=["Service", "ServiceEntry"]
+)
+def test_a_policy_for_a_service_is_not_for_the_service_entry_of_the_same_name(
+    canonical: bool, expected: set[str]
+) -> None:
+    one = replace(ECHO, canonical=canonical)
+    both = [
+        Policy(name, "shop", Scope.TARGET, Action.DENY, targets=(Target(kind, "shop", "echo"),))
+        for name, kind in (("service", "Service"), ("entry", "ServiceEntry"))
+    ]
+    snapshot = Snapshot.of((one, *both))
+    callee = resolve(snapshot, HERE, f"{VIP}:80")
+    assert isinstance(callee, Callee)
+    assert {policy.name for policy in policies(snapshot, HERE, callee)} == expected
+
+
 def test_endpoints_take_turns_by_chance() -> None:
     pods = [endpoint(f"p{number}", f"10.244.4.{number + 1}", ECHO) for number in range(4)]
     rolls = itertools.cycle((0.1, 0.3, 0.6, 0.9))
