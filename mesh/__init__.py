@@ -8,6 +8,7 @@ workload   a pod (or another thing with addresses) and the service that groups s
 policy     who may call whom; `authorize` gives the verdict.
 route      what a waypoint does with a request; `best` finds the rule.
 balance    which endpoint gets the next connection; `pick` chooses.
+health     what one proxy has learned of endpoints: latency, connections, failures.
 snapshot   all of the above at one moment, indexed for look-ups.
 refusal    why something was not done: a reason, not an exception.
 settings   what an operator says in the environment, read with all its faults at once.

@@ -1,32 +1,110 @@
-"""Which endpoint gets the next connection: only usable ones, the nearest first, by weight among equals."""
+"""Which endpoint gets the next connection: the nearest first, by weight and latency among equals.
+
+What follows from the configuration alone (`tiers`) is apart from what changes with every connection (`pick`), so that
+it can be kept. Of two endpoints drawn by weight the better one is taken: the one with the lower product of latency and
+use. So a slow endpoint gets little, and none gets everything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
+from mesh.health import NOTHING_LEARNED, Health
 from mesh.workload import Balancing, BalancingMode, LocalityScope, Workload
 
 Dice = Callable[[], float]
 """A source of chance: each call gives a number from 0 (included) to 1 (excluded)."""
 
 
-def usable(endpoints: Iterable[Workload], balancing: Balancing) -> tuple[Workload, ...]:
-    """The endpoints that may be chosen at all."""
-    return tuple(one for one in endpoints if (one.healthy or balancing.unhealthy_too) and one.capacity > 0)
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Endpoints that are equally near."""
+
+    members: tuple[Workload, ...]
+    _marks: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The sums of the members' capacities up to each."""
+
+    def __post_init__(self) -> None:
+        """Add the capacities up once, for every draw."""
+        object.__setattr__(self, "_marks", tuple(accumulate(one.capacity for one in self.members)))
+
+    def without(self, uids: Collection[str]) -> Tier:
+        """The tier less these members."""
+        if not any(one.uid in uids for one in self.members):
+            return self
+        return Tier(tuple(one for one in self.members if one.uid not in uids))
+
+    def two(self, dice: Dice) -> tuple[Workload, Workload]:
+        """Two different members drawn by weight, or the only one twice. There must be one."""
+        marks = self._marks
+        at = bisect_right(marks, dice() * marks[-1], hi=len(marks) - 1)
+        first = self.members[at]
+        if len(marks) == 1:
+            return first, first
+        mark = dice() * (marks[-1] - first.capacity)
+        if mark >= marks[at] - first.capacity:
+            mark += first.capacity
+        other = bisect_right(marks, mark, hi=len(marks) - 1)
+        return first, self.members[other]
 
 
-def pick(endpoints: Iterable[Workload], balancing: Balancing, source: Workload | None, dice: Dice) -> Workload | None:
-    """Choose one endpoint for a call from `source`, or None when none is usable."""
-    candidates = _nearest(usable(endpoints, balancing), balancing, source)
-    return _weighted(candidates, dice)
+Tiers = tuple[Tier, ...]
+"""The nearest first; none of them is empty."""
 
 
-def _nearest(candidates: tuple[Workload, ...], balancing: Balancing, source: Workload | None) -> tuple[Workload, ...]:
-    if source is None or not candidates or balancing.mode not in {BalancingMode.STRICT, BalancingMode.FAILOVER}:
-        return candidates
-    ranks = [_rank(one, source, balancing.scopes) for one in candidates]
-    wanted = len(balancing.scopes) if balancing.mode is BalancingMode.STRICT else max(ranks)
-    return tuple(one for one, rank in zip(candidates, ranks, strict=True) if rank == wanted)
+def tiers(endpoints: Iterable[Workload], balancing: Balancing, source: Workload | None) -> Tiers:
+    """Those of the endpoints that a call from `source` may go to."""
+    usable = tuple(one for one in endpoints if (one.healthy or balancing.unhealthy_too) and one.capacity > 0)
+    if not usable:
+        return ()
+    if source is None or balancing.mode not in {BalancingMode.STRICT, BalancingMode.FAILOVER}:
+        return (Tier(usable),)
+    ranked: defaultdict[int, list[Workload]] = defaultdict(list)
+    for one in usable:
+        ranked[_rank(one, source, balancing.scopes)].append(one)
+    if balancing.mode is BalancingMode.STRICT:
+        near = ranked[len(balancing.scopes)]
+        return (Tier(tuple(near)),) if near else ()
+    return tuple(Tier(tuple(ranked[rank])) for rank in sorted(ranked, reverse=True))
+
+
+def pick(
+    choice: Tiers,
+    dice: Dice,
+    health: Health = NOTHING_LEARNED,
+    now: float = 0.0,
+    tried: Collection[str] = (),
+) -> Workload | None:
+    """Choose the endpoint for one connection, or None when there is none that was not `tried` (uids) before.
+
+    A farther tier is chosen when all of the nearer ones failed lately; where all of all tiers did, that counts for
+    nothing, for one of them might be well again.
+    """
+    failing = health.passed_over(now)
+    for avoided in (failing.union(tried), frozenset(tried)):
+        for tier in choice:
+            left = tier.without(avoided) if avoided else tier
+            if left.members:
+                return _better(*left.two(dice), health, now)
+    return None
+
+
+def _better(one: Workload, other: Workload, health: Health, now: float) -> Workload:
+    """The less loaded; the first where that cannot be told. What nobody has measured is not held against it."""
+    load, other_load = _use(one, health), _use(other, health)
+    latency, other_latency = health.latency(one.uid, now), health.latency(other.uid, now)
+    if latency is not None and other_latency is not None:
+        load *= latency
+        other_load *= other_latency
+    return other if other_load < load else one
+
+
+def _use(one: Workload, health: Health) -> float:
+    return 1 + health.open(one.uid) / one.capacity
 
 
 def _rank(endpoint: Workload, source: Workload, scopes: Sequence[LocalityScope]) -> int:
@@ -51,12 +129,3 @@ def _within(workload: Workload, scope: LocalityScope) -> str:
             return workload.cluster_id
         case LocalityScope.NETWORK:
             return workload.network
-
-
-def _weighted(candidates: Sequence[Workload], dice: Dice) -> Workload | None:
-    mark = dice() * sum(one.capacity for one in candidates)
-    for one in candidates:
-        mark -= one.capacity
-        if mark < 0:
-            return one
-    return candidates[-1] if candidates else None

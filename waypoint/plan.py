@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mesh.address import IP, Address
-from mesh.balance import Dice, pick
+from mesh.balance import Dice, pick, tiers
 from mesh.identity import Identity
 from mesh.policy import Call, HttpCall, Verdict, authorize
 from mesh.refusal import Reason, Refusal
@@ -217,7 +217,7 @@ def _endpoint(question: Question, service: Service, port: int) -> Endpoint | Ref
     reached = [one for one in members if one.addresses and one.network == here.network]
     targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
     candidates = [one for one in reached if one.uid in targets]
-    chosen = pick(candidates, service.balancing, own_workload(question), question.dice)
+    chosen = pick(tiers(candidates, service.balancing, own_workload(question)), question.dice)
     if chosen is None:
         what = "no endpoint" if not members else f"none of {len(members)} endpoints usable"
         return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")

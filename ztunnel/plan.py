@@ -1,18 +1,21 @@
 """Where a captured connection goes: straight on, through a tunnel to its endpoint, or through a waypoint. Pure.
 
-The decision is made once per connection, before any byte moves, and fails closed: who names a waypoint is reached
-through it or not at all.
+The decision is made per connection, before any byte moves, and fails closed: who names a waypoint is reached through
+it or not at all. `ways` is the part that depends on the configuration alone, and can be kept as long as that is the
+same; `Ways.pick` is the part that belongs to one connection.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from mesh.address import Address
-from mesh.balance import Dice, pick
+from mesh.balance import Dice, Tiers, pick, tiers
+from mesh.health import NOTHING_LEARNED, Health
 from mesh.identity import Identity
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
@@ -62,12 +65,65 @@ class Plan:
         """The authority of the CONNECT."""
         return str(self.target)
 
+    @property
+    def endpoint(self) -> str:
+        """The uid of the workload behind `connect_to`, empty where the mesh knows none."""
+        return self.workload.uid if self.workload is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Endpoints of which any will do: those of a service, or of a waypoint before what was called."""
+
+    endpoints: Tiers
+    destination: Address
+    """Where the caller opened its connection to."""
+    port: int
+    """The port that is asked of the endpoints, before their own lists of ports translate it."""
+    group: Service | None
+    """The service whose endpoints they are; None for a waypoint that is a single workload."""
+    service: Service | None
+    """The service that was called."""
+    why: str = ""
+    """How a waypoint comes into it; empty if none does."""
+
+    def pick(
+        self, dice: Dice, health: Health = NOTHING_LEARNED, now: float = 0.0, tried: Collection[str] = ()
+    ) -> Plan | Refusal:
+        """Choose for one connection; `tried` are uids of endpoints that it failed to reach before."""
+        chosen = pick(self.endpoints, dice, health, now, tried)
+        if chosen is None:
+            return Refusal(Reason.NO_HEALTHY_ENDPOINT, "no endpoint is left to try")
+        version = self.destination.ip.version
+        ip = next((ip for ip in chosen.addresses if ip.version == version), chosen.addresses[0])
+        port = self.port if self.group is None else target_port(self.group, chosen, self.port)
+        address = Address(ip, port or self.port)
+        return self._through(chosen, address) if self.why else _to_workload(chosen, address, self.service)
+
+    def _through(self, waypoint: Workload, address: Address) -> Plan:
+        return Plan(
+            Transport.HBONE,
+            address,
+            self.destination,
+            self.why,
+            accepts=_accepted(waypoint, self.group),
+            workload=waypoint,
+            service=self.service,
+            waypoint=True,
+        )
+
 
 def plan(snapshot: Snapshot, source: Workload, destination: Address, dice: Dice) -> Plan | Refusal:
     """Decide for a connection from the pod `source` that its application opened to `destination`."""
+    found = ways(snapshot, source, destination)
+    return found.pick(dice) if isinstance(found, Ways) else found
+
+
+def ways(snapshot: Snapshot, source: Workload, destination: Address) -> Plan | Ways | Refusal:
+    """What of the decision depends on the configuration alone; a Plan where there is nothing to choose."""
     if destination.port in PROXY_PORTS and (destination.ip.is_loopback or destination.ip in source.addresses):
         return Refusal(Reason.SELF_CALL, f"{destination} is the proxy's own listener")
-    return _Question(snapshot, source, destination, dice).answer()
+    return _Question(snapshot, source, destination).answer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +149,8 @@ class _Question:
     snapshot: Snapshot
     source: Workload
     destination: Address
-    dice: Dice
 
-    def answer(self) -> Plan | Refusal:
+    def answer(self) -> Plan | Ways | Refusal:
         service = self.snapshot.service_at(self.source.network, self.destination.ip)
         if service is None:
             return self.to_address()
@@ -105,7 +160,7 @@ class _Question:
             return self.passed_through(service)
         return self.to_service(service)
 
-    def to_address(self) -> Plan | Refusal:
+    def to_address(self) -> Plan | Ways | Refusal:
         target = self.destination
         workload = self.snapshot.workload_at(self.source.network, target.ip)
         if workload is None:
@@ -122,40 +177,30 @@ class _Question:
         why = f"service {service.key} passes every address through"
         return Plan(Transport.TCP, target, target, why, service=service)
 
-    def to_service(self, service: Service) -> Plan | Refusal:
+    def to_service(self, service: Service) -> Ways | Refusal:
         port = self.destination.port
         if service.port(port) is None:
             return Refusal(Reason.UNKNOWN_PORT, f"service {service.key} has no port {port}")
-        chosen = self.choose(_Group(service, self.snapshot.endpoints(service.key), port))
-        if isinstance(chosen, Refusal):
-            return Refusal(chosen.reason, f"service {service.key}: {chosen.detail}")
-        return _to_workload(*chosen, service)
+        found = self.candidates(_Group(service, self.snapshot.endpoints(service.key), port))
+        if isinstance(found, Refusal):
+            return Refusal(found.reason, f"service {service.key}: {found.detail}")
+        return Ways(found, self.destination, port, service, service)
 
-    def through_waypoint(self, at: GatewayAddress, callee: str, service: Service | None) -> Plan | Refusal:
+    def through_waypoint(self, at: GatewayAddress, callee: str, service: Service | None) -> Ways | Refusal:
         gateway = self.snapshot.gateway(at)
         if isinstance(gateway, Service):
             group = _Group(gateway, self.snapshot.endpoints(gateway.key), at.port)
         else:
             group = _Group(None, () if gateway is None else (gateway,), at.port)
-        chosen = self.choose(group)
+        found = self.candidates(group)
         why = f"{callee} is reached through waypoint {_named(at)}"
-        if isinstance(chosen, Refusal):
-            missing = "the mesh knows no such thing" if gateway is None else chosen.detail
+        if isinstance(found, Refusal):
+            missing = "the mesh knows no such thing" if gateway is None else found.detail
             return Refusal(Reason.NO_HEALTHY_WAYPOINT, f"{why}: {missing}")
-        workload, address = chosen
-        return Plan(
-            Transport.HBONE,
-            address,
-            self.destination,
-            why,
-            accepts=_accepted(workload, group.service),
-            workload=workload,
-            service=service,
-            waypoint=True,
-        )
+        return Ways(found, self.destination, at.port, group.service, service, why)
 
-    def choose(self, group: _Group) -> tuple[Workload, Address] | Refusal:
-        """One of the group and where it listens, in the caller's address family if it can be."""
+    def candidates(self, group: _Group) -> Tiers | Refusal:
+        """Those of the group that may be chosen."""
         local = [one for one in group.members if one.network == self.source.network]
         if group.members and not local:
             return Refusal(
@@ -167,13 +212,10 @@ class _Question:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"its endpoints are host names, which nothing resolves: {names}")
         if not reached:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, "it has no endpoint that can be reached on this port")
-        chosen = pick(reached, group.balancing, self.source, self.dice)
-        port = group.port_of(chosen) if chosen is not None else None
-        if chosen is None or port is None:
+        found = tiers(reached, group.balancing, self.source)
+        if not found:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"none of its {len(reached)} endpoints is ready and near enough")
-        version = self.destination.ip.version
-        ip = next((ip for ip in chosen.addresses if ip.version == version), chosen.addresses[0])
-        return chosen, Address(ip, port)
+        return found
 
     def comes_from(self, at: GatewayAddress) -> bool:
         """Whether the caller is a pod of that gateway itself: what comes out of it must not go in again."""

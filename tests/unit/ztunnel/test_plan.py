@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, ip_address
 import pytest
 
 from mesh.address import Address, NetworkAddress
+from mesh.health import Health
 from mesh.identity import Identity
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
@@ -23,7 +24,7 @@ from mesh.workload import (
     TunnelProtocol,
     Workload,
 )
-from ztunnel.plan import Plan, Transport, plan
+from ztunnel.plan import Plan, Transport, Ways, plan, ways
 
 
 def at(text: str) -> Address:
@@ -187,6 +188,34 @@ class TestServices:
         both = (ip_address("fd00::2"), ip_address("10.0.0.2"))
         db = pod("db", "10.0.0.2", addresses=both, services=(member("db"),))
         assert planned("10.96.0.2:80", service("db", "10.96.0.2"), db).authority == "10.0.0.2:8080"
+
+    def test_ways_are_kept_and_each_connection_chooses_among_them(self) -> None:
+        one, two = (pod(name, ip, services=(member("db"),)) for name, ip in (("a", "10.0.0.2"), ("b", "10.0.0.3")))
+        found = ways(Snapshot.of((WEB, service("db", "10.96.0.2"), one, two)), WEB, at("10.96.0.2:80"))
+        assert isinstance(found, Ways)
+        health = Health()
+        assert [self.endpoint(found, health, roll) for roll in (0.0, 0.99)] == ["a", "b"]
+        health.failed(one.uid, 10.0)
+        assert self.endpoint(found, health, 0.0) == "b"
+        last = found.pick(lambda: 0.0, health, 10.5, {one.uid, two.uid})
+        assert isinstance(last, Refusal)
+        assert last.reason is Reason.NO_HEALTHY_ENDPOINT
+
+    def endpoint(self, found: Ways, health: Health, roll: float) -> str:
+        chosen = found.pick(lambda: roll, health, 10.5)
+        assert isinstance(chosen, Plan)
+        return chosen.endpoint.rpartition("/")[2]
+
+    def test_prefer_same_node_spreads_when_the_node_has_none(self) -> None:
+        scopes = (LocalityScope.NETWORK, LocalityScope.REGION, LocalityScope.ZONE, LocalityScope.SUBZONE)
+        balancing = Balancing((*scopes, LocalityScope.NODE), BalancingMode.FAILOVER)
+        front = service("db", "10.96.0.2", balancing=balancing)
+        here = pod("a", "10.0.0.2", services=(member("db"),))
+        there = pod("b", "10.0.0.3", node="node-2", services=(member("db"),))
+        for roll in (0.0, 0.99):
+            assert planned("10.96.0.2:80", front, here, there, roll=roll).authority == "10.0.0.2:8080"
+            sick = replace(here, healthy=False)
+            assert planned("10.96.0.2:80", front, sick, there, roll=roll).authority == "10.0.0.3:8080"
 
 
 class TestWaypoints:
