@@ -145,9 +145,14 @@ class MakeLab(Protocol):
         """Bring a lab up and return it when everything is ready."""
 
 
+def unused_name() -> str:
+    """Return a name that no lab has."""
+    return f"t-{secrets.token_hex(4)}"
+
+
 def new_lab(runtime: Path, *, user: bool = False) -> Lab:
     """Return a lab that is not up yet, with a name that no other has; `runtime` is for an ordinary user's files."""
-    name = f"t-{secrets.token_hex(4)}"
+    name = unused_name()
     if user and os.geteuid() == 0:
         return Lab(name, AS_ORDINARY_USER, {"XDG_RUNTIME_DIR": str(runtime)})
     return Lab(name, (), {"XDG_RUNTIME_DIR": str(runtime)})
