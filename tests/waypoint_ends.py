@@ -15,6 +15,7 @@ import trio
 from mesh.address import Address, NetworkAddress
 from mesh.identity import Identity
 from mesh.net.admin import listener
+from mesh.net.deadlines import Deadlines
 from mesh.net.pool import Pool, PoolKey
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls, ServerTls
@@ -31,15 +32,15 @@ from mesh.workload import (
     TunnelProtocol,
     Workload,
 )
+from tests.http_exchange import Exchange
+from tests.http_link import Link
 from tests.pki_for_tests import WEB, credentials
 from tests.tunnel_ends import Inbound, running_relay, until
 from tests.waypoint_app import App
 from waypoint.callee import Gateway
 from waypoint.http.events import Body, End, Event, RequestHead, Reset
-from waypoint.http.exchange import Exchange
 from waypoint.http.http1_client import Http1Client
 from waypoint.http.http2 import Http2
-from waypoint.http.link import Link
 from waypoint.scene import Scene
 from waypoint.server import Server
 from waypoint.upstream import Upstream
@@ -214,11 +215,21 @@ async def world(*resources: object, seed: int = 1, sniff_seconds: float = 0.2) -
     async with running_relay() as relay, trio.open_nursery() as nursery:
         records: list[Record] = []
         made: list[World] = []
-        upstream = Upstream(Pool(relay, ClientTls(credentials(WAYPOINT))), nursery, connect_seconds=3)
+        deadlines = Deadlines()
+        nursery.start_soon(deadlines.run)
+        upstream = Upstream(relay, deadlines, Pool(relay, ClientTls(credentials(WAYPOINT))), connect_seconds=3)
         dice = random.Random(seed).random
         ids = (f"id-{number}" for number in itertools.count(1))
         scene = Scene(
-            HERE, lambda: made[0].snapshot, relay, upstream, records.append, dice, lambda: next(ids), sniff_seconds
+            HERE,
+            lambda: made[0].snapshot,
+            relay,
+            deadlines,
+            upstream,
+            records.append,
+            dice,
+            lambda: next(ids),
+            sniff_seconds,
         )
         tls = ServerTls(credentials(WAYPOINT))
         server = Server(scene, relay, lambda: tls)

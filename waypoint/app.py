@@ -16,6 +16,7 @@ from mesh.hbone.headers import BAGGAGE, ISTIO_SOURCE, Baggage
 from mesh.identity import Identity
 from mesh.net import admin, ads, certs
 from mesh.net.accesslog import AccessLog
+from mesh.net.deadlines import Deadlines
 from mesh.net.metrics import Metrics
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
@@ -82,19 +83,20 @@ class _Waypoint:
         await state.complete.wait()
         if state.credentials is None:
             raise RuntimeError("complete without credentials")
-        relay = Relay()
+        relay, deadlines = Relay(), Deadlines()
         tls = _Tls(state.credentials)
         async with trio.open_nursery() as nursery:
             await nursery.start(relay.run)
+            nursery.start_soon(deadlines.run)
             pool = Pool(relay, ClientTls(state.credentials))
 
             def renew(credentials: Credentials) -> None:
                 tls.renew(credentials)
                 pool.renew(ClientTls(credentials))
 
-            upstream = Upstream(pool, nursery, headers=self._headers())
+            upstream = Upstream(relay, deadlines, pool, headers=self._headers())
             dice = random.SystemRandom().random
-            scene = Scene(here, lambda: state.snapshot, relay, upstream, self._report, dice, lambda: str(uuid.uuid4()))
+            scene = Scene(here, lambda: state.snapshot, relay, deadlines, upstream, self._report, dice, _new_id)
             server = self._server = Server(scene, relay, lambda: tls.server)
             state.on_change, state.on_credentials = server.recheck, renew
             self._metrics.gauge("ambit_waypoint_tunnels", "Tunnels from callers").set_function(lambda: server.tunnels)
@@ -160,3 +162,7 @@ class _Tls:
 
     def renew(self, credentials: Credentials) -> None:
         self.server = ServerTls(credentials)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""One tunnel stream that carries HTTP: each request on it is decided, sent on and recorded by itself.
+"""One connection of a caller that carries HTTP: each request on it is decided, sent on and recorded by itself.
 
 The caller's path is normalised; `x-request-id` is made where it is missing; `traceparent` travels on untouched. Nothing
 is added to `x-forwarded-for`: in an ambient mesh callers are known by identity, and peers add nothing here either.
@@ -6,93 +6,176 @@ is added to `x-forwarded-for`: in an ambient mesh callers are known by identity,
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
+from waypoint import sniff
 from waypoint.answer import Answer
 from waypoint.callee import resolve
-from waypoint.http.events import INTERNAL_ERROR, RequestHead, value
-from waypoint.http.exchange import Exchange
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
-from waypoint.plan import Caller, Forward, Question, plan
+from waypoint.plan import Caller, Forward, Question, admitted, authorize_request, plan
 from waypoint.report import Arrival, of_connection, of_request
-from waypoint.scene import Scene
+from waypoint.sniff import Sniffed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mesh.net.carrier import Carrier
+    from mesh.snapshot import Snapshot
+    from waypoint.callee import Callee
+    from waypoint.http.events import RequestHead
+    from waypoint.scene import Scene
 
 _IDLE_SECONDS: Final = 3600.0
 
-_log = logging.getLogger("waypoint")
-
 
 class Conversation:
-    """The caller's connection and the requests in progress on it."""
+    """The caller's connection and the requests in progress on it.
 
-    def __init__(
-        self,
-        scene: Scene,
-        arrival: Arrival,
-        transport: trio.abc.HalfCloseableStream,
-        cut: Callable[[], None],
-        *,
-        http2: bool,
-    ) -> None:
+    Its first bytes come here (mesh.net.carrier.Terminal); once they tell the version they go to a link, whose owner
+    this is (waypoint.http.link.Owner).
+    """
+
+    def __init__(self, scene: Scene, arrival: Arrival, carrier: Carrier, gone: Callable[[Conversation], None]) -> None:
         self._scene = scene
         self._arrival = arrival
-        self._http2 = http2
-        codec = Http2(client=False) if http2 else Http1Server()
-        self._link = Link(transport, codec, cut, idle_seconds=_IDLE_SECONDS)
+        self._carrier = carrier
+        self._gone = gone
+        self._first = b""
+        self._link: Link | None = None
+        self._http2 = False
+        self._draining = False
+        self._passages: dict[Passage, Callee | Refusal] = {}
+        self._snapshot: Snapshot | None = None
+        self._question: Question | Refusal = Refusal(Reason.UNKNOWN_DESTINATION, "nothing is known yet")
+        self._idle_since = trio.current_time()
 
-    async def run(self) -> None:
-        """Serve it to its end."""
-        async with trio.open_nursery() as nursery:
-            await self._link.run(lambda exchange: nursery.start_soon(self._serve, exchange))
-        if self._link.fault:
-            self._told(Refusal(Reason.HTTP2_FAILED, f"in the tunnel to {self._arrival.authority} {self._link.fault}"))
+    def start(self, first: bytes = b"") -> None:
+        """Begin; `first` was read already."""
+        if first:
+            self.data(memoryview(first))
+        if self._link is None:
+            self._carrier.start(self)
 
     def drain(self) -> None:
         """Finish the requests in progress and take no more."""
-        self._link.drain()
+        self._draining = True
+        if self._link is not None:
+            self._link.drain()
+
+    def recheck(self) -> None:
+        """The configuration has changed: end the pipes that would not be allowed now. Requests go on to their end."""
+        for passage in [one for one in self._passages if one.upgraded]:
+            question, request = self._asked(), passage.outcome.request
+            if isinstance(question, Refusal):
+                passage.refuse(question)
+            elif request is not None:
+                verdict = authorize_request(question, admitted(request))
+                if not verdict.allowed:
+                    passage.refuse(Refusal(Reason.POLICY_DENIED, verdict.why))
+
+    def sweep(self, now: float) -> None:
+        """End it in order if it has been idle for long."""
+        if self._passages:
+            self._idle_since = now
+        elif now - self._idle_since >= _IDLE_SECONDS:
+            if self._link is not None:
+                self._link.drain()
+            else:
+                self._carrier.close()
+                self._gone(self)
+
+    # ---- mesh.net.carrier.Terminal, until the version is known
+
+    def data(self, view: memoryview) -> None:
+        """The first bytes."""
+        self._first += view
+        self._found(sniff.version(self._first))
+
+    def ended(self) -> None:
+        """There are no more than these."""
+        self._found(Sniffed.HTTP1 if self._first else Sniffed.UNDECIDED)
+        if self._link is not None:
+            self._link.ended()
+        else:
+            self._carrier.close()
+            self._gone(self)
+
+    def lost(self, detail: str) -> None:  # noqa: ARG002  nothing was asked, so there is nobody to be told
+        """The caller has gone."""
+        self._gone(self)
+
+    def drained(self) -> None:
+        """Nothing is written yet."""
+
+    def _found(self, found: Sniffed) -> None:
+        if found is Sniffed.UNDECIDED:
+            return
+        scene = self._scene
+        self._http2 = found is Sniffed.HTTP2
+        codec = Http2(client=False) if self._http2 else Http1Server()
+        link = self._link = Link(scene.relay, scene.deadlines, self._carrier, codec, self)
+        link.start()
+        first, self._first = self._first, b""
+        link.data(memoryview(first))
+        if self._draining:
+            link.drain()
+
+    # ---- waypoint.http.link.Owner
+
+    def begun(self, link: Link, stream: int) -> Passage:
+        """A request."""
+        question = self._asked()
+        passage = Passage(self._scene, link, stream, self._decide, self._done, caller_http2=self._http2)
+        self._passages[passage] = question if isinstance(question, Refusal) else question.callee
+        return passage
+
+    def freed(self, link: Link) -> None:
+        """Requests come from the caller alone."""
+
+    def over(self, link: Link) -> None:
+        """The connection has ended."""
+        if link.fault:
+            self._told(Refusal(Reason.HTTP2_FAILED, f"in the tunnel to {self._arrival.authority} {link.fault}"))
+        self._gone(self)
+
+    # ----
+
+    def _asked(self) -> Question | Refusal:
+        """The question that every request here asks, under the configuration in force now."""
+        scene, arrival = self._scene, self._arrival
+        snapshot = scene.current()
+        if snapshot is not self._snapshot:
+            callee = resolve(snapshot, scene.here, arrival.authority)
+            caller = Caller(arrival.identity, arrival.address.ip)
+            self._snapshot = snapshot
+            if isinstance(callee, Refusal):
+                self._question = callee
+            else:
+                self._question = Question(snapshot, scene.here, callee, caller, scene.dice)
+        return self._question
+
+    def _decide(self, request: RequestHead) -> Forward | Answer:
+        question = self._asked()
+        if isinstance(question, Refusal):
+            return Answer(503, "no such service here", refusal=question)
+        return plan(question, request)
+
+    def _done(self, passage: Passage) -> None:
+        scene = self._scene
+        callee = self._passages.pop(passage)
+        outcome, now = passage.outcome, trio.current_time()
+        self._idle_since = now
+        scene.report(of_request(scene.current(), scene.here, self._arrival, callee, outcome, now=now))
 
     def _told(self, refusal: Refusal) -> None:
         """A fault that belongs to no request."""
         scene, arrival = self._scene, self._arrival
         callee = resolve(scene.current(), scene.here, arrival.authority)
         scene.report(of_connection(scene.current(), scene.here, arrival, callee, Event.CLOSED, refusal=refusal))
-
-    async def _serve(self, exchange: Exchange) -> None:
-        try:
-            with exchange:
-                await self._pass(exchange)
-        except Exception:  # noqa: BLE001  a fault of ours in one request is that request's; the others go on
-            _log.exception("failed to carry a request of %s to %s", self._arrival.identity, self._arrival.authority)
-            exchange.reset(INTERNAL_ERROR)
-
-    async def _pass(self, exchange: Exchange) -> None:
-        scene, arrival = self._scene, self._arrival
-        snapshot = scene.current()
-        callee = resolve(snapshot, scene.here, arrival.authority)
-
-        def decide(request: RequestHead) -> Forward | Answer:
-            if isinstance(callee, Refusal):
-                return Answer(503, "no such service here", refusal=callee)
-            caller = Caller(arrival.identity, arrival.address.ip)
-            question = Question(snapshot, scene.here, callee, caller, scene.dice)
-            return plan(question, request)
-
-        passage = Passage(exchange, scene.upstream, decide, caller_http2=self._http2, identify=self._identified)
-        outcome = await passage.run()
-        scene.report(of_request(snapshot, scene.here, arrival, callee, outcome, now=trio.current_time()))
-
-    def _identified(self, request: RequestHead) -> RequestHead:
-        """The request with an id by which its lines are found in every log."""
-        if value(request.headers, b"x-request-id") is not None:
-            return request
-        return replace(request, headers=(*request.headers, (b"x-request-id", self._scene.new_id().encode())))

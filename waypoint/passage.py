@@ -1,11 +1,16 @@
-"""One request's way through the waypoint: decided, sent on, answered, and recorded."""
+"""One request's way through the waypoint: decided, sent on, answered, and recorded. No task: all in plain calls.
+
+    head -> decision -> answered here
+                     -> attempt -> link -> request and response stream past each other -> end
+                           ^-- again --'
+
+The one who waits is the caller's stream: what it sends meanwhile is kept, as far as its flow control lets it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,6 +18,7 @@ from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
 from waypoint import filters
 from waypoint.answer import Answer, message
+from waypoint.attempt import Attempt, Tried, again
 from waypoint.http.events import (
     INTERNAL_ERROR,
     Body,
@@ -25,186 +31,233 @@ from waypoint.http.events import (
     Trailers,
     value,
 )
-from waypoint.http.exchange import Exchange, ExchangeCut, send_whole
 from waypoint.outcome import Outcome
 from waypoint.plan import Forward
-from waypoint.upstream import Asked, Upstream
+from waypoint.stretch import Stretch
 
-_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-"""Idempotent methods (RFC 9110, section 9.2.2)."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Decide = Callable[[RequestHead], Forward | Answer]
+    from mesh.net.deadlines import Wait
+    from waypoint.http.link import Link
+    from waypoint.scene import Scene
+
+    Decide = Callable[[RequestHead], Forward | Answer]
+    Done = Callable[["Passage"], None]
+
+_END = End()
 
 
-@dataclass(slots=True)
 class Passage:
-    """Carries one exchange. `caller_http2` is what the caller speaks."""
+    """Carries one exchange of the caller's link (waypoint.http.link.Party). `done` is called once, when it is over."""
 
-    asked: Exchange
-    upstream: Upstream
-    decide: Decide
-    caller_http2: bool
-    identify: Callable[[RequestHead], RequestHead] = lambda head: head
-    """Completes a request that has no id."""
-    outcome: Outcome = field(default_factory=lambda: Outcome(trio.current_time()))
-    _pumped: bool = False
-    """Whether content of the request has been taken from the caller: it cannot be sent a second time."""
+    __slots__ = (
+        "_attempt",
+        "_caller",
+        "_caller_http2",
+        "_decide",
+        "_done",
+        "_over",
+        "_request",
+        "_response",
+        "_scene",
+        "_stream",
+        "_timer",
+        "asked_all",
+        "outcome",
+    )
 
-    async def run(self) -> Outcome:
-        """See the exchange through to its end, whatever that is."""
-        try:
-            await self._run()
-        except* ExchangeCut:
-            # Only the caller's side raises it: what was to be said to a backend that is gone does not matter.
-            self._refused(Reason.CALLER_GONE, "the caller gave the request up")
-        return self.outcome
+    def __init__(
+        self, scene: Scene, caller: Link, stream: int, decide: Decide, done: Done, *, caller_http2: bool
+    ) -> None:
+        self._scene = scene
+        self._caller = caller
+        self._stream = stream
+        self._decide = decide
+        self._done = done
+        self._caller_http2 = caller_http2
+        self._request = Stretch()
+        self._request.begin(caller, stream)
+        self._response = Stretch()
+        self._response.reach(caller, stream)
+        self._attempt: Attempt | None = None
+        self._timer: Wait | None = None
+        self._over = False
+        self.asked_all = False
+        """The whole request has gone out to the backend."""
+        self.outcome = Outcome(trio.current_time())
 
-    async def _run(self) -> None:
-        head = await self.asked.receive()
-        if isinstance(head, Malformed):
-            refusal = Refusal(Reason.BAD_REQUEST, head.detail)
-            await self._answer(Answer(head.status, refusal=refusal))
-        elif isinstance(head, RequestHead):
-            self.outcome.request = head = self.identify(head)
-            decision = self.decide(head)
-            if isinstance(decision, Answer):
-                await self._answer(decision)
-            else:
-                await self._forward(decision)
+    @property
+    def upgraded(self) -> bool:
+        """Whether it has become a pipe of another protocol."""
+        return self.outcome.status == 101
 
-    async def _answer(self, answer: Answer) -> None:
+    def refuse(self, refusal: Refusal) -> None:
+        """What was allowed is so no longer: end it at once."""
+        self.outcome.refusal = self.outcome.refusal or refusal
+        self._cut()
+
+    # ---- the caller's side (waypoint.http.link.Party)
+
+    def heard(self, event: Event) -> None:
+        """The caller says this."""
+        if self._over:
+            return
+        if isinstance(event, RequestHead):
+            self._asked(event)
+        elif isinstance(event, Malformed):
+            self._answer(Answer(event.status, refusal=Refusal(Reason.BAD_REQUEST, event.detail)))
+        elif isinstance(event, Reset):
+            self._refused(Reason.CALLER_GONE, event.detail)
+            self._finish()
+        elif isinstance(event, End) and not self.upgraded and self._bodiless:
+            pass  # said along with the head
+        else:
+            self._request.push(event)
+            self._note_request()
+
+    def may_speak(self) -> None:
+        """The caller takes more of the answer."""
+        self._response.pump()
+        self._finish_if_answered()
+
+    # ---- the backend's side (waypoint.attempt.Attempt)
+
+    def reached(self, link: Link, stream: int) -> None:
+        """The head is under way: send what there is of the content."""
+        if self._bodiless:
+            link.say(stream, _END)
+            self.asked_all = True
+        self._response.begin(link, stream)
+        self._request.reach(link, stream)
+        self._note_request()
+
+    def unreachable(self, refusal: Refusal) -> None:
+        """There is no connection to the endpoint."""
+        self._fail(Answer(503, "upstream connect error", refusal=refusal))
+
+    def answered(self, event: Event) -> None:
+        """The backend says this."""
+        outcome = self.outcome
+        if isinstance(event, ResponseHead):
+            if outcome.forward is not None and outcome.forward.response_changes:
+                headers = filters.on_response(event.headers, outcome.forward.response_changes)
+                event = replace(event, headers=headers)
+            self._responded(event)
+        elif isinstance(event, Trailers):
+            self._note_grpc_status(event.headers)
+        self._response.push(event)
+        self._finish_if_answered()
+
+    def broken(self, attempt: Attempt, reset: Reset) -> None:
+        """The backend has broken off: once more, or not."""
+        forward, request = self.outcome.forward, self.outcome.request
+        if forward is None or request is None:
+            return
+        answered, moved = bool(self.outcome.status), self._request.moved
+        attempt.close()
+        self._request.leave()
+        if again(Tried(attempt.number, request.method, reset, attempt.reused, moved, answered)):
+            self._try(forward, attempt.number + 1)
+            return
+        where = f"{forward.endpoint.workload.name} at {forward.endpoint.address}"
+        refusal = Refusal(Reason.BACKEND_FAILED, f"{where}: {reset.detail}")
+        self._fail(Answer(503, "upstream connection failed", refusal=refusal))
+
+    def send_on(self) -> None:
+        """The backend takes more of the request."""
+        self._request.pump()
+        self._note_request()
+
+    def unpaid(self) -> int:
+        """What the backend's link is owed for what the caller never took."""
+        return self._response.unpaid()
+
+    # ----
+
+    @property
+    def _bodiless(self) -> bool:
+        return self.outcome.request is not None and self.outcome.request.ends
+
+    def _asked(self, head: RequestHead) -> None:
+        outcome = self.outcome
+        outcome.request = head = self._identified(head)
+        decision = self._decide(head)
+        if isinstance(decision, Answer):
+            self._answer(decision)
+            return
+        outcome.forward = decision
+        if decision.timeout is not None:
+            self._timer = self._scene.deadlines.after(decision.timeout, self._late)
+        self._try(decision, 1)
+
+    def _identified(self, request: RequestHead) -> RequestHead:
+        """The request with an id by which its lines are found in every log."""
+        if value(request.headers, b"x-request-id") is not None:
+            return request
+        return replace(request, headers=(*request.headers, (b"x-request-id", self._scene.new_id().encode())))
+
+    def _try(self, forward: Forward, number: int) -> None:
+        http2 = speaks_http2(forward.endpoint.protocol, self._caller_http2)
+        request = replace(forward.request, upgrade=b"") if http2 and forward.request.upgrade else forward.request
+        self.asked_all = False
+        attempt = self._attempt = Attempt(self, request, number)
+        self._scene.upstream.ask(forward.endpoint, attempt, http2=http2, fresh=number > 1)
+
+    def _answer(self, answer: Answer) -> None:
+        """Answer in the backend's place."""
         outcome = self.outcome
         outcome.answer, outcome.refusal = answer, answer.refusal
         head, body = message(answer, outcome.request)
         self._responded(head)
         outcome.status = answer.status
-        await send_whole(self.asked, head, body)
-        outcome.sent += len(body)
+        self._response.push(head)
+        if body:
+            self._response.push(Body(body))
+        self._response.push(_END)
+        self._finish_if_answered()
 
-    async def _forward(self, forward: Forward) -> None:
-        self.outcome.forward = forward
-        with trio.move_on_after(forward.timeout or math.inf) as limit:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_caller, nursery.cancel_scope)
-                await self._attempt(forward, nursery)
-                nursery.cancel_scope.cancel()
-        if limit.cancelled_caught:
-            late = Refusal(Reason.REQUEST_TIMEOUT, f"no complete answer within {forward.timeout:g} s")
-            await self._fail(Answer(504, "upstream request timeout", refusal=late))
-
-    async def _watch_caller(self, scope: trio.CancelScope) -> None:
-        reset = await self.asked.wait_cut()
-        self._refused(Reason.CALLER_GONE, reset.detail)
-        scope.cancel()
-
-    async def _attempt(self, forward: Forward, nursery: trio.Nursery) -> None:
-        """Ask the endpoint; once more where a connection that had served before turns out to be dead."""
-        http2 = speaks_http2(forward.endpoint.protocol, self.caller_http2)
-        request = replace(forward.request, upgrade=b"") if http2 else forward.request
-        for fresh in (False, True):
-            asked = await self.upstream.ask(forward.endpoint, request, http2=http2, fresh=fresh)
-            if isinstance(asked, Refusal):
-                await self._fail(Answer(503, "upstream connect error", refusal=asked))
-                return
-            with asked.exchange as backend:
-                broken = await self._converse(forward, backend, nursery)
-            if broken is None:
-                return
-            if fresh or not self._repeatable(asked, broken, request):
-                detail = f"{forward.endpoint.workload.name} at {forward.endpoint.address}: {broken.detail}"
-                failed = Refusal(Reason.BACKEND_FAILED, detail)
-                await self._fail(Answer(503, "upstream connection failed", refusal=failed))
-                return
-
-    def _repeatable(self, asked: Asked, broken: Reset, request: RequestHead) -> bool:
-        if self._pumped or self.outcome.status:
-            return False
-        return broken.unprocessed or (asked.reused and request.method in _REPEATABLE)
-
-    async def _converse(self, forward: Forward, backend: Exchange, outer: trio.Nursery) -> Reset | None:
-        """Copy both ways until the response is complete; the reset that came in its place, if one did."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._copy_request, backend, outer.cancel_scope)
-            broken = await self._copy_response(forward, backend)
-            nursery.cancel_scope.cancel()
-        return broken
-
-    async def _copy_request(self, backend: Exchange, given_up: trio.CancelScope) -> None:
-        request = self.outcome.request
-        if request is not None and request.ends and not self._pumped:
-            # The end is known already; leaving it unread keeps the request repeatable.
-            await self._send_on(backend, End())
-            return
-        while True:
-            event = await self.asked.receive()
-            if isinstance(event, Reset):
-                self._refused(Reason.CALLER_GONE, event.detail)
-                given_up.cancel()
-                return
-            self._pumped = True
-            if isinstance(event, Body):
-                self.outcome.received += len(event.data)
-            await self._send_on(backend, event)
-            if isinstance(event, End):
-                return
-
-    async def _send_on(self, backend: Exchange, event: Event) -> None:
-        try:
-            await backend.send(event)
-        except ExchangeCut:
-            # The response's side sees the same and decides what becomes of it.
-            await trio.sleep_forever()
-
-    async def _copy_response(self, forward: Forward, backend: Exchange) -> Reset | None:
-        while True:
-            event = await backend.receive()
-            if isinstance(event, Reset):
-                return event
-            if isinstance(event, ResponseHead):
-                headers = filters.on_response(event.headers, forward.response_changes)
-                event = replace(event, headers=headers)
-                self._responded(event)
-            elif isinstance(event, Body):
-                self.outcome.sent += len(event.data)
-            elif isinstance(event, Trailers):
-                self._note_grpc_status(event.headers)
-            await self.asked.send(event)
-            if isinstance(event, ResponseHead) and event.status == 101:
-                return await self._tunnel(backend)
-            if isinstance(event, End):
-                return None
-
-    async def _tunnel(self, backend: Exchange) -> Reset | None:
-        """After status 101: bytes both ways until both sides have ended."""
-        if not self._pumped:
-            await self.asked.receive()  # the request's own end, unread so far
-        broken: Reset | None = None
-
-        async def back() -> None:
-            nonlocal broken
-            while not isinstance(event := await backend.receive(), End):
-                if isinstance(event, Reset):
-                    broken = event
-                    nursery.cancel_scope.cancel()
-                    return
-                if isinstance(event, Body):
-                    self.outcome.sent += len(event.data)
-                await self.asked.send(event)
-            await self.asked.send(End())
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(back)
-            self._pumped = True
-            await self._copy_request(backend, nursery.cancel_scope)
-        return broken
-
-    async def _fail(self, answer: Answer) -> None:
+    def _fail(self, answer: Answer) -> None:
         """Answer in the backend's place; where its response has begun already, cut it instead."""
         if not self.outcome.status:
-            await self._answer(answer)
+            self._answer(answer)
         else:
-            self.outcome.refusal = answer.refusal
-            self.asked.reset(INTERNAL_ERROR)
+            self.outcome.refusal = self.outcome.refusal or answer.refusal
+            self._cut()
+
+    def _late(self) -> None:
+        timeout = self.outcome.forward.timeout if self.outcome.forward is not None else 0.0
+        late = Refusal(Reason.REQUEST_TIMEOUT, f"no complete answer within {timeout:g} s")
+        if self._attempt is not None:
+            self._attempt.close()
+        self._fail(Answer(504, "upstream request timeout", refusal=late))
+
+    def _cut(self) -> None:
+        if not self._over:
+            self._caller.say(self._stream, Reset(INTERNAL_ERROR, "given up here"))
+            self._finish()
+
+    def _finish_if_answered(self) -> None:
+        if self._response.ended and not self._over and (self._request.ended or not self.upgraded):
+            self._finish()
+
+    def _finish(self) -> None:
+        """It is over, well or badly."""
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._attempt is not None:
+            self._attempt.close()
+        self.outcome.received = self._request.carried
+        self.outcome.sent = self._response.carried
+        self._caller.leave(self._stream, self._request.unpaid())
+        self._done(self)
+
+    def _note_request(self) -> None:
+        if self._request.ended:
+            self.asked_all = True
+            if self.upgraded:
+                self._finish_if_answered()
 
     def _responded(self, head: ResponseHead) -> None:
         self.outcome.status = head.status

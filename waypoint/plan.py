@@ -62,6 +62,11 @@ class Endpoint:
     service: Service | None = None
 
     @property
+    def key(self) -> str:
+        """The same for all requests that may share a connection."""
+        return f"{self.address} {self.tunnel} {self.workload.identity}"
+
+    @property
     def tunnel(self) -> Address | None:
         """Where its HBONE server listens; None where it is reached by plain TCP."""
         if self.workload.tunnel is TunnelProtocol.HBONE:

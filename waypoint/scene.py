@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.balance import Dice
+from mesh.net.deadlines import Deadlines
 from mesh.net.relay import Relay
 from mesh.record import Record
 from mesh.snapshot import Snapshot
@@ -20,6 +21,7 @@ class Scene:
     here: Gateway
     current: Callable[[], Snapshot]
     relay: Relay
+    deadlines: Deadlines
     upstream: Upstream
     report: Callable[[Record], None]
     dice: Dice

@@ -11,6 +11,7 @@ import trio
 
 from mesh.address import Address
 from mesh.identity import Identity
+from mesh.net.carrier import Carrier, SocketCarrier
 from mesh.net.flow import close_with_reset
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
@@ -22,7 +23,6 @@ from waypoint import sniff
 from waypoint.callee import Callee, Speech, resolve, speech
 from waypoint.conversation import Conversation
 from waypoint.opaque import Opaque, as_socket
-from waypoint.primed import Primed
 from waypoint.report import Arrival, of_connection, of_fault
 from waypoint.scene import Scene
 from waypoint.sniff import Sniffed
@@ -33,13 +33,16 @@ _HANDSHAKES_OF_ONE: Final = 32
 """Those of a single caller's address: whoever leaves them half done keeps nobody else out."""
 _QUEUE: Final = 1024
 _FIRST_READ: Final = 16 * 1024
-_FIRST_BYTES_SECONDS: Final = 3600.0
 
 _log = logging.getLogger("waypoint")
 
 
 class _Drains(Protocol):
     def drain(self) -> None: ...
+
+
+class _Rechecked(Protocol):
+    def recheck(self) -> None: ...
 
 
 class Server:
@@ -56,6 +59,7 @@ class Server:
         self._shares = Quota("handshakes", _HANDSHAKES, _HANDSHAKES_OF_ONE)
         self._nursery: trio.Nursery | None = None
         self._draining = False
+        relay.on_tick.add(self._sweep)
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Accept callers until cancelled."""
@@ -76,7 +80,8 @@ class Server:
 
     def recheck(self) -> None:
         """The configuration has changed: end what is no longer allowed."""
-        for one in list(self._opaque):
+        rechecked: list[_Rechecked] = [*self._opaque, *self._conversations]
+        for one in rechecked:
             one.recheck()
 
     def drain(self) -> None:
@@ -140,16 +145,14 @@ class Server:
         scene.report(of_fault(scene.current(), scene.here, address, identity, refusal))
 
     def _requested(self, request: Request) -> None:
-        if self._nursery is not None:
-            self._nursery.start_soon(self._attend, request)
-
-    async def _attend(self, request: Request) -> None:
+        """Called in the relay. HTTP is served there to its end; what takes time gets a task."""
         try:
-            await self._serve(request)
+            self._take(request)
         except Exception:  # noqa: BLE001  a fault of ours in one stream is that stream's; the others go on
-            _log.exception("failed to serve %s for %s", request.peer, request.authority)
+            _log.exception("failed to take %s for %s", request.peer, request.authority)
+            request.refuse(500)
 
-    async def _serve(self, request: Request) -> None:
+    def _take(self, request: Request) -> None:
         scene = self._scene
         arrival = Arrival(request.peer, request.tunnel.remote, request.authority)
         snapshot = scene.current()
@@ -158,13 +161,20 @@ class Server:
             scene.report(of_connection(snapshot, scene.here, arrival, callee, Event.CLOSED, refusal=callee))
             request.refuse(callee.reason.status)
             return
-        match speech(snapshot, callee):
-            case Speech.OPAQUE:
+        found = speech(snapshot, callee)
+        if found is Speech.HTTP:
+            self._converse(arrival, request.accept().carry())
+        elif self._nursery is not None:
+            self._nursery.start_soon(self._attend, request, arrival, callee, found)
+
+    async def _attend(self, request: Request, arrival: Arrival, callee: Callee, found: Speech) -> None:
+        try:
+            if found is Speech.OPAQUE:
                 await self._pass_opaque(request, arrival, callee)
-            case Speech.HTTP:
-                await self._speak_http(request.accept(), arrival)
-            case Speech.UNDECLARED:
+            else:
                 await self._find_out(request.accept(), arrival, callee)
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("failed to serve %s for %s", request.peer, request.authority)
 
     async def _pass_opaque(self, request: Request, arrival: Arrival, callee: Callee) -> None:
         """Accepted only once the endpoint is connected, so that a failure to reach it shows as one."""
@@ -176,18 +186,14 @@ class Server:
             return
         await self._join(opaque, request.accept(), far)
 
-    async def _speak_http(self, stream: Stream, arrival: Arrival) -> None:
-        transport = stream.open()
-        first, found = await _first(transport, sniff.version, _FIRST_BYTES_SECONDS)
-        await self._converse(arrival, Primed(transport, first), stream.reset, found)
-
     async def _find_out(self, stream: Stream, arrival: Arrival, callee: Callee) -> None:
         """Where nothing is declared the stream comes as a socket, which the relay can take over again."""
         sock, flow = as_socket(stream)
         transport = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        first, found = await _first(transport, sniff.protocol, self._scene.sniff_seconds)
+        first, found = await _first(transport, self._scene.sniff_seconds)
         if found in {Sniffed.HTTP1, Sniffed.HTTP2}:
-            await self._converse(arrival, Primed(transport, first), flow.abort, found)
+            near = socket.socket(fileno=transport.socket.detach())
+            self._converse(arrival, SocketCarrier(self._relay, near), first)
             return
         opaque = Opaque(self._scene, arrival, callee, flow)
         far = await opaque.open()
@@ -198,17 +204,17 @@ class Server:
         near = socket.socket(fileno=transport.socket.detach())
         await self._join(opaque, near, far, first)
 
-    async def _converse(
-        self, arrival: Arrival, transport: trio.abc.HalfCloseableStream, cut: Callable[[], None], found: Sniffed
-    ) -> None:
-        conversation = Conversation(self._scene, arrival, transport, cut, http2=found is Sniffed.HTTP2)
+    def _converse(self, arrival: Arrival, carrier: Carrier, first: bytes = b"") -> None:
+        conversation = Conversation(self._scene, arrival, carrier, self._conversations.discard)
         self._conversations.add(conversation)
         if self._draining:
             conversation.drain()
-        try:
-            await conversation.run()
-        finally:
-            self._conversations.discard(conversation)
+        conversation.start(first)
+
+    def _sweep(self) -> None:
+        now = trio.current_time()
+        for one in list(self._conversations):
+            one.sweep(now)
 
     async def _join(
         self, opaque: Opaque, near: Stream | socket.socket, far: Stream | socket.socket, first: bytes = b""
@@ -220,9 +226,7 @@ class Server:
             self._opaque.discard(opaque)
 
 
-async def _first(
-    transport: trio.abc.ReceiveStream, judge: Callable[[bytes], Sniffed], seconds: float
-) -> tuple[bytes, Sniffed]:
+async def _first(transport: trio.abc.ReceiveStream, seconds: float) -> tuple[bytes, Sniffed]:
     """Read until the first bytes tell what they are, or for so many seconds; a broken stream tells nothing."""
     first = b""
     found = Sniffed.UNDECIDED
@@ -235,5 +239,5 @@ async def _first(
             if not data:
                 break
             first += data
-            found = judge(first)
+            found = sniff.protocol(first)
     return first, found

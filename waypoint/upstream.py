@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import logging
 import socket
-import struct
-from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from mesh.address import Address
-from mesh.identity import Identity
+from mesh.net.carrier import Carrier, SocketCarrier
 from mesh.net.dial import dial
 from mesh.net.pool import Pool, PoolKey
 from mesh.net.tunnel import DialFailed, Rejected, Stream
 from mesh.refusal import Reason, Refusal
-from waypoint.http.events import RequestHead
-from waypoint.http.exchange import Exchange
 from waypoint.http.http1_client import Http1Client
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
-from waypoint.plan import Endpoint
 
-_RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+if TYPE_CHECKING:
+    from mesh.net.deadlines import Deadlines
+    from mesh.net.relay import Relay
+    from waypoint.attempt import Attempt
+    from waypoint.plan import Endpoint
+
 _IDLE_SECONDS: Final = 60.0
 _LINKS: Final = 1024
 """HTTP connections to one endpoint."""
@@ -36,50 +33,44 @@ _log = logging.getLogger("waypoint")
 TunnelHeaders = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that is on its way. `reused` says that its connection served others before: it may turn out dead."""
-
-    exchange: Exchange
-    reused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    address: Address
-    tunnel: Address | None
-    accepts: frozenset[Identity]
-    http2: bool
-
-
 class Upstream:
-    """All connections of one waypoint to endpoints. Its links live in `nursery`."""
+    """All connections of one waypoint to endpoints. The relay must be running."""
 
     def __init__(
-        self, pool: Pool, nursery: trio.Nursery, *, headers: TunnelHeaders = (), connect_seconds: float = 10.0
+        self,
+        relay: Relay,
+        deadlines: Deadlines,
+        pool: Pool,
+        *,
+        headers: TunnelHeaders = (),
+        connect_seconds: float = 10.0,
     ) -> None:
         """`headers` go with every CONNECT."""
+        self._relay = relay
+        self._deadlines = deadlines
         self._pool = pool
-        self._nursery = nursery
         self._headers = headers
         self._connect_seconds = connect_seconds
-        self._links: defaultdict[_Key, list[Link]] = defaultdict(list)
-        self._dialling: defaultdict[_Key, trio.Lock] = defaultdict(trio.Lock)
+        self._rows: dict[tuple[str, bool], _Row] = {}
+        relay.on_tick.add(self._sweep)
 
-    async def ask(
-        self, endpoint: Endpoint, request: RequestHead, *, http2: bool, fresh: bool = False
-    ) -> Asked | Refusal:
-        """Send a request's head on a connection there is, or on a new one; always on a new one if `fresh`."""
-        key = _Key(endpoint.address, endpoint.tunnel, endpoint.accepts, http2)
-        if not fresh and (exchange := self._reuse(key, request)) is not None:
-            return Asked(exchange, reused=True)
-        if not http2:
-            return await self._ask_anew(key, endpoint, request)
-        async with self._dialling[key]:
-            # Whoever waited for the lock finds the connection that its holder has made, and shares it.
-            if not fresh and (exchange := self._reuse(key, request)) is not None:
-                return Asked(exchange, reused=True)
-            return await self._ask_anew(key, endpoint, request)
+    def ask(self, endpoint: Endpoint, attempt: Attempt, *, http2: bool, fresh: bool = False) -> None:
+        """Have the attempt made on a connection there is, or on a new one; always on a new one if `fresh`."""
+        key = (endpoint.key, http2)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row()
+        elif not fresh and row.ask(attempt):
+            return
+        row.waiting.append(attempt)
+        if http2 and row.dialling and not fresh:
+            return  # whoever waits for an HTTP/2 connection shares it
+        if len(row.links) + row.dialling >= _LINKS:
+            row.waiting.remove(attempt)
+            attempt.fail(Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use"))
+            return
+        row.dialling += 1
+        self._relay.spawn(self._dial, row, endpoint, http2)
 
     async def connect(self, endpoint: Endpoint, headers: TunnelHeaders = ()) -> Stream | socket.socket | Refusal:
         """A connection to the endpoint, for bytes of any kind."""
@@ -98,60 +89,103 @@ class Upstream:
 
     def drain(self) -> None:
         """Let every connection end with its last exchange."""
-        for links in self._links.values():
-            for link in links:
+        for row in self._rows.values():
+            for link in row.links:
                 link.drain()
         self._pool.drain()
 
     @property
     def connections(self) -> int:
         """How many HTTP connections there are."""
-        return sum(map(len, self._links.values()))
+        return sum(len(row.links) for row in self._rows.values())
 
-    def _reuse(self, key: _Key, request: RequestHead) -> Exchange | None:
-        """The connection used last is tried first, so that what is not needed falls idle."""
-        for link in reversed(self._links.get(key, ())):
-            exchange = link.begin(request)
-            if exchange is not None:
-                return exchange
-        return None
-
-    async def _ask_anew(self, key: _Key, endpoint: Endpoint, request: RequestHead) -> Asked | Refusal:
-        if len(self._links.get(key, ())) >= _LINKS:
-            return Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {key.address} are in use")
-        made = await self.connect(endpoint)
-        if isinstance(made, Refusal):
-            return made
-        link = _link(made, http2=key.http2)
-        exchange = link.begin(request)
-        if exchange is None:
-            raise RuntimeError("a new connection takes no request")
-        self._links[key].append(link)
-        self._nursery.start_soon(self._run, key, link)
-        return Asked(exchange, reused=False)
-
-    async def _run(self, key: _Key, link: Link) -> None:
+    async def _dial(self, row: _Row, endpoint: Endpoint, http2: bool) -> None:
+        made: Stream | socket.socket | Refusal = Refusal(Reason.DRAINING, "the waypoint ends")
         try:
-            await link.run()
-        except Exception:  # noqa: BLE001  a fault of ours on one connection is that connection's; the others go on
-            _log.exception("the connection to %s failed", key.address)
+            made = await self.connect(endpoint)
+        except Exception as fault:  # noqa: BLE001  a fault of ours in one dial is that dial's; the others go on
+            _log.exception("failed to reach %s", endpoint.address)
+            made = Refusal(Reason.CONNECT_FAILED, f"no connection to {endpoint.address}: {fault}")
         finally:
-            links = self._links[key]
-            links.remove(link)
-            if not links:
-                self._links.pop(key, None)
-                self._dialling.pop(key, None)
+            row.dialling -= 1
+        if isinstance(made, Refusal):
+            row.refuse(made, everybody=http2)
+            return
+        carrier: Carrier = made.carry() if isinstance(made, Stream) else SocketCarrier(self._relay, made)
+        link = Link(self._relay, self._deadlines, carrier, Http2(client=True) if http2 else Http1Client(), row)
+        row.links[link] = None
+        link.start()
+        if row.serve(link) and row.waiting and not row.dialling:
+            row.dialling += 1
+            self._relay.spawn(self._dial, row, endpoint, http2)
+
+    def _sweep(self) -> None:
+        """End what has been idle for long; forget the endpoints to which there is nothing left."""
+        now = trio.current_time()
+        for key, row in list(self._rows.items()):
+            for link in list(row.links):
+                if link.busy:
+                    link.idle_since = 0.0
+                elif not link.idle_since:
+                    link.idle_since = now
+                elif now - link.idle_since >= _IDLE_SECONDS:
+                    link.drain()
+            if not (row.links or row.dialling or row.waiting):
+                del self._rows[key]
 
 
-def _link(made: Stream | socket.socket, *, http2: bool) -> Link:
-    codec = Http2(client=True) if http2 else Http1Client()
-    if isinstance(made, Stream):
-        return Link(made.open(), codec, made.reset, idle_seconds=_IDLE_SECONDS)
-    transport = trio.SocketStream(trio.socket.from_stdlib_socket(made))
-    return Link(transport, codec, lambda: reset_on_close(made), idle_seconds=_IDLE_SECONDS)
+class _Row:
+    """The links to one endpoint in one version of HTTP (waypoint.http.link.Owner)."""
 
+    def __init__(self) -> None:
+        self.links: dict[Link, None] = {}
+        self.free: dict[Link, None] = {}
+        """Those that may take a request; the one used last is asked first, so that what is not needed falls idle."""
+        self.dialling = 0
+        self.waiting: list[Attempt] = []
 
-def reset_on_close(sock: socket.socket) -> None:
-    """Have the peer see a reset, not an orderly end, when the socket is closed."""
-    with suppress(OSError):  # already disconnected: there is nobody to see it
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
+    def ask(self, attempt: Attempt) -> bool:
+        """Make the attempt on a link there is."""
+        while self.free:
+            link = next(reversed(self.free))
+            attempt.reused = True
+            if attempt.ask(link):
+                return True
+            del self.free[link]
+        attempt.reused = False
+        return False
+
+    def serve(self, link: Link) -> bool:
+        """There is a new link: make on it the attempts that wait, as many as it takes; whether it took any."""
+        served = False
+        while self.waiting:
+            attempt = self.waiting[0]
+            if not attempt.done and not attempt.ask(link):
+                if not served:
+                    self.refuse(Refusal(Reason.BACKEND_FAILED, "a new connection takes no request"), everybody=True)
+                return served
+            served = True
+            self.waiting.remove(attempt)
+        self.freed(link)
+        return served
+
+    def refuse(self, refusal: Refusal, *, everybody: bool) -> None:
+        """There is no link."""
+        refused, self.waiting = (self.waiting, []) if everybody else (self.waiting[:1], self.waiting[1:])
+        for attempt in refused:
+            attempt.fail(refusal)
+
+    # ---- waypoint.http.link.Owner
+
+    def begun(self, link: Link, stream: int) -> None:
+        """A backend begins nothing."""
+
+    def freed(self, link: Link) -> None:
+        """It may take a request again."""
+        if link.usable:
+            self.free[link] = None
+
+    def over(self, link: Link) -> None:
+        """It is gone."""
+        self.links.pop(link, None)
+        self.free.pop(link, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mesh.hbone.frames import ErrorCode
+from mesh.net.carrier import StreamCarrier
 from mesh.net.splice import Splice
 from mesh.net.tunnel_stream import TunnelStream
 from mesh.refusal import Reason, Refusal
@@ -41,7 +42,7 @@ class Rejected:
 
 
 class Stream:
-    """An open CONNECT stream. Exactly one of `splice`, `open` and `reset` is to be called."""
+    """An open CONNECT stream. Exactly one of `splice`, `open`, `carry` and `reset` is to be called."""
 
     __slots__ = ("_state", "authority", "headers", "tunnel")
 
@@ -59,6 +60,10 @@ class Stream:
     def open(self) -> TunnelStream:
         """The stream for code that wants the bytes itself."""
         return TunnelStream(self.tunnel.wire, self._state)
+
+    def carry(self) -> StreamCarrier:
+        """The stream for code that lives in the relay."""
+        return StreamCarrier(self.tunnel.wire, self._state)
 
     def reset(self, code: int = ErrorCode.CANCEL) -> None:
         """Give it up."""

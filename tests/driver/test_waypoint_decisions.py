@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
-from mesh.refusal import Reason
+from mesh.refusal import Reason, Refusal
 from mesh.route import (
     Backend,
     HeaderModifier,
@@ -27,10 +27,10 @@ from mesh.route import (
 )
 from mesh.snapshot import Drop
 from mesh.workload import Service, TunnelProtocol, Workload
+from tests.http_exchange import Exchange, send_whole
 from tests.waypoint_app import App, header, status, told
 from tests.waypoint_ends import BOUND, endpoint, gather, service, world
 from waypoint.http.events import Body, End, RequestHead, ResponseHead
-from waypoint.http.exchange import Exchange, send_whole
 
 ECHO = service()
 
@@ -147,6 +147,42 @@ async def test_a_request_in_flight_keeps_the_configuration_that_it_began_with() 
             go.set()
             assert header(await gather(exchange), "x-stamp") == b"old"
         assert status(await it.ask(link=link)) == 503
+
+
+async def test_a_pipe_ends_when_its_request_would_be_denied_now_and_requests_go_on() -> None:
+    going, go = trio.Event(), trio.Event()
+
+    async def serve(exchange: Exchange, head: RequestHead) -> None:
+        if head.upgrade:
+            await exchange.receive()
+            await exchange.send(ResponseHead(101, upgrade=b"websocket"))
+            await exchange.wait_cut()
+        else:
+            going.set()
+            await go.wait()
+            await send_whole(exchange, ResponseHead(200), b"done")
+
+    deny = Policy("nobody", "shop", Scope.TARGET, Action.DENY, (Rule(),), targets=(Target("Service", "shop", "echo"),))
+    async with world(ECHO) as it:
+        await it.app(App(handler=serve), ECHO)
+        pipe, plain = await it.link(), await it.link()
+        chat = pipe.begin(RequestHead(b"GET", b"echo", b"/chat", ends=True, upgrade=b"websocket"))
+        request = plain.begin(RequestHead(b"GET", b"echo", b"/", ends=True))
+        with chat, request, trio.fail_after(10):
+            await chat.send(End())
+            assert (await chat.receive()).status == 101
+            await request.send(End())
+            await going.wait()
+            it.put(replace(ECHO, hostname="echo.shop.svc.cluster.local"))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert not it.records
+            it.put(deny)
+            await chat.wait_cut()
+            go.set()
+            assert status(await gather(request)) == 200
+        denied, finished = await it.recorded(2)
+    assert denied.refusal == Refusal(Reason.POLICY_DENIED, "rule 1 of DENY policy shop/nobody matches")
+    assert finished.refusal is None
 
 
 async def test_what_is_unbound_meanwhile_is_refused_and_not_bypassed() -> None:

@@ -17,11 +17,11 @@ from mesh.route import (
     RouteRule,
 )
 from mesh.workload import AppProtocol, Service
+from tests.http_exchange import Exchange, send_whole
 from tests.tunnel_ends import until
 from tests.waypoint_app import App, header, status, told
 from tests.waypoint_ends import endpoint, gather, service, world
 from waypoint.http.events import Body, End, Interim, RequestHead, Reset, ResponseHead, Trailers
-from waypoint.http.exchange import Exchange, send_whole
 
 ECHO = service()
 MIXES = pytest.mark.parametrize(("caller", "backend"), [(False, False), (False, True), (True, False), (True, True)])

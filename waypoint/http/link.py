@@ -1,217 +1,300 @@
-"""A codec on a byte stream: one task reads, one writes, and every exchange has a bounded inbox.
+"""A codec on a connection in the relay: what the peer says goes to the parties of the exchanges, in plain calls.
 
-Only the reader reads and only the writer writes. Who wants to say something hands it to the codec and goes on; a body
-waits until the codec has room for it and until little enough waits to be written.
+Whoever wants to say something hands it to the codec and goes on; all that was said in a turn of the loop leaves in one
+piece at its end. A body is said only as far as there is `room`; who finds none is told when there is some again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Final
-
-import trio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
 
 from waypoint.http.codec import Codec
-from waypoint.http.events import Body, Event, Malformed, RequestHead
-from waypoint.http.exchange import Exchange
+from waypoint.http.events import CANCEL, INTERNAL_ERROR, Body, Event, Malformed, RequestHead, Reset
 
-_READ: Final = 256 * 1024
+if TYPE_CHECKING:
+    from mesh.net.carrier import Carrier
+    from mesh.net.deadlines import Deadlines
+    from mesh.net.relay import Relay
+
 _BACKLOG: Final = 256 * 1024
 """Bytes that may wait to be written before bodies have to wait."""
 _CONTROL_BACKLOG: Final = 1024 * 1024
 """The same before reading stops: a peer that provokes answers and does not read them gets no more of them."""
-_STEP: Final = 64 * 1024
 _LINGER_SECONDS: Final = 2.0
 """How long a peer may take to notice that the conversation is over, so that it reads our last words (RFC 9112, 9.6)."""
 
-Accept = Callable[[Exchange], None]
+_log = logging.getLogger("waypoint")
+
+
+class Party(Protocol):
+    """Who takes part in an exchange at this end."""
+
+    def heard(self, event: Event) -> None:
+        """The peer says this. The cost of a body is to be credited once it has moved on."""
+
+    def may_speak(self) -> None:
+        """There was no room for a body; asking again is worth it now."""
+
+
+class Owner(Protocol):
+    """Whose link it is."""
+
+    def begun(self, link: Link, stream: int) -> Party | None:
+        """Server: the peer begins an exchange, whose head the party hears at once. None: nobody takes part."""
+
+    def freed(self, link: Link) -> None:
+        """An exchange is over."""
+
+    def over(self, link: Link) -> None:
+        """The connection has ended, well or badly."""
 
 
 class Link:
-    """One HTTP connection, either end. `run` has to be running for anything to move."""
+    """One HTTP connection, either end (mesh.net.carrier.Terminal)."""
 
-    def __init__(
-        self,
-        transport: trio.abc.HalfCloseableStream,
-        codec: Codec,
-        cut: Callable[[], None],
-        *,
-        idle_seconds: float = math.inf,
-    ) -> None:
-        """`cut` ends the transport so that the peer sees it was cut. An idle link ends itself in order."""
-        self._transport = transport
+    __slots__ = (
+        "_carrier",
+        "_codec",
+        "_deadlines",
+        "_dirty",
+        "_ended",
+        "_gone",
+        "_lingering",
+        "_owner",
+        "_parted",
+        "_parties",
+        "_relay",
+        "_said",
+        "_thirsty",
+        "_untaken",
+        "idle_since",
+    )
+
+    def __init__(self, relay: Relay, deadlines: Deadlines, carrier: Carrier, codec: Codec, owner: Owner) -> None:
+        self._relay = relay
+        self._deadlines = deadlines
+        self._carrier = carrier
         self._codec = codec
-        self._cut = cut
-        self._idle_seconds = idle_seconds
-        self._accept: Accept | None = None
-        self._exchanges: dict[int, Exchange] = {}
-        self._out = bytearray()
-        self._in_flight = 0
-        self._wake = trio.lowlevel.ParkingLot()
-        self._rooms = trio.lowlevel.ParkingLot()
-        self._hunger = trio.lowlevel.ParkingLot()
-        self._eof = trio.Event()
-        self._over = False
-        self._patience = trio.CancelScope()
+        self._owner = owner
+        self._parties: dict[int, Party] = {}
+        self._thirsty: dict[int, None] = {}
+        """Streams that found no room."""
+        self._said = 0
+        """Body bytes handed to the codec since the last flush."""
+        self._untaken = 0
+        """Bytes from the peer for which it gets no credit yet."""
+        self._dirty = False
+        self._ended = self._parted = self._lingering = self._gone = False
+        self.idle_since = 0.0
+        """When its owner saw it idle first (the owner's own note)."""
+
+    def start(self) -> None:
+        """Begin, with what the codec says first."""
+        self._carrier.start(self)
+        self._touch()
 
     @property
     def usable(self) -> bool:
         """Whether a request can ever begin here again."""
-        return self._codec.usable and not self._over
+        return not self._gone and self._codec.usable
 
     @property
     def busy(self) -> int:
         """How many exchanges are in progress."""
-        return len(self._exchanges)
+        return len(self._parties)
 
     @property
     def fault(self) -> str:
         """What the peer did against the protocol, for which the connection ended; else empty."""
         return self._codec.fault
 
-    async def run(self, accept: Accept | None = None) -> None:
-        """Serve the connection until it ends, well or badly; `accept` gets every exchange that the peer begins."""
-        self._accept = accept
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, nursery.cancel_scope)
-                nursery.start_soon(self._read, nursery.cancel_scope)
-        finally:
-            self._over = True
-            for exchange in list(self._exchanges.values()):
-                exchange.lost("the connection is closed")
-            self._rooms.unpark_all()
-            await trio.aclose_forcefully(self._transport)
-
-    def begin(self, request: RequestHead) -> Exchange | None:
-        """Ask (client side), or None when this connection can take no request now."""
+    def begin(self, request: RequestHead, party: Party) -> int | None:
+        """Client: ask, and give the stream's number; None when this connection can take no request now."""
         stream = self._codec.begin(request) if self.usable else None
-        if stream is None:
-            return None
-        exchange = self._exchanges[stream] = Exchange(self, stream)
-        self._pull()
-        return exchange
-
-    def drain(self) -> None:
-        """Take no new exchange; end when those in progress have ended."""
-        self._codec.drain()
-        self._pull()
-
-    # ---- what exchanges need
+        if stream is not None:
+            self._parties[stream] = party
+            self._touch()
+        return stream
 
     def say(self, stream: int, event: Event) -> None:
         """Pass an event to the codec."""
         self._codec.send(stream, event)
-        self._pull()
-        self._dispatch(self._codec.resume())
+        if type(event) is Body:
+            self._said += len(event.data)
+        if not self._dirty:
+            self._touch()
 
-    async def room(self, stream: int) -> int:
-        """How much of a body may be said now; after a wait, when it was nothing. 0 when the link may have ended."""
-        await trio.lowlevel.checkpoint()
-        room = self._room(stream)
-        if not room:
-            await self._rooms.park()
-            room = self._room(stream)
+    def room(self, stream: int) -> int:
+        """How much of a body may be said now; after 0 the party is told when there is more."""
+        waiting = self._carrier.backlog + self._said
+        room = 0 if waiting >= _BACKLOG or self._gone else self._codec.room(stream)
+        if room <= 0:
+            self._thirsty[stream] = None
+            return 0
         return room
 
     def credit(self, stream: int, cost: int) -> None:
-        """A body was taken out of an inbox."""
+        """A body has moved on: the peer may send as much again."""
         self._codec.credit(stream, cost)
-        self._pull()
-        self._hunger.unpark_all()
+        if not self._dirty:
+            self._touch()
 
-    def forget(self, stream: int, cost: int) -> None:
-        """An exchange was closed; `cost` is that of the bodies that nobody took out."""
-        self._exchanges.pop(stream, None)
-        self.credit(stream, cost)
-        self._wait_for_exchanges()
+    def leave(self, stream: int, unpaid: int = 0) -> None:
+        """A party's work is done; `unpaid` is the cost of bodies that it heard and never credited."""
+        if self._parties.pop(stream, None) is not None:
+            self._thirsty.pop(stream, None)
+            if unpaid:
+                self._codec.credit(stream, unpaid)
+            self._touch()
+            self._owner.freed(self)
+
+    def drain(self) -> None:
+        """Take no new exchange; end when those in progress have ended."""
+        self._codec.drain()
+        self._touch()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._lose("the connection was closed")
+
+    # ---- mesh.net.carrier.Terminal
+
+    def data(self, view: memoryview) -> None:
+        """Read what came."""
+        self._untaken += len(view)
+        try:
+            self._hear(self._codec.receive(bytes(view)))
+        except Exception:  # noqa: BLE001  a fault of ours on one connection is that connection's; the others go on
+            self._failed()
+        if not self._dirty:
+            self._touch()
+
+    def ended(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        try:
+            self._hear(self._codec.receive(b""))
+        except Exception:  # noqa: BLE001  as above
+            self._failed()
+        self._touch()
+
+    def lost(self, detail: str) -> None:
+        """The connection broke."""
+        self._end(f"the connection broke: {detail}")
+
+    def drained(self) -> None:
+        """There is room again."""
+        self._touch()
+
+    # ---- mesh.net.relay.Flushable
+
+    def flush(self) -> None:
+        """The turn ends: send what was said, and see how things stand."""
+        self._dirty = False
+        try:
+            self._settle()
+        except Exception:  # noqa: BLE001  as above
+            self._failed()
 
     # ----
 
-    def _room(self, stream: int) -> int:
-        waiting = len(self._out) + self._in_flight
-        return 0 if waiting >= _BACKLOG or self._over else min(_STEP, self._codec.room(stream))
+    def _touch(self) -> None:
+        if not (self._dirty or self._gone):
+            self._dirty = True
+            self._relay.touch(self)
 
-    def _pull(self) -> None:
-        """Collect what the codec wants sent, and have it sent."""
-        self._out += self._codec.take()
-        self._wake.unpark()
+    def _settle(self) -> None:
+        if self._gone:
+            return
+        codec, carrier = self._codec, self._carrier
+        self._hear(codec.resume())
+        out = codec.take()
+        self._said = 0
+        if out:
+            carrier.write(out)
+        if codec.aborted:
+            carrier.cut()
+            self._end("the connection was cut")
+        elif codec.over:
+            self._part()
+        else:
+            if self._untaken and codec.hungry and carrier.backlog < _CONTROL_BACKLOG:
+                self._take()
+            if self._thirsty and carrier.backlog < _BACKLOG:
+                self._offer()
 
-    async def _write(self, scope: trio.CancelScope) -> None:
-        try:
-            while self._out or not (self._codec.over or self._codec.aborted):
-                if not self._out:
-                    await self._wake.park()
+    def _part(self) -> None:
+        """Nothing more is said. Once nobody listens either, the peer gets a while to hear our last words."""
+        if not self._parted:
+            self._parted = True
+            self._carrier.end()
+        if self._untaken and (self._codec.hungry or not self._parties):
+            self._take()
+        if self._parties:
+            return
+        if self._ended:
+            self._close()
+        elif not self._lingering:
+            self._lingering = True
+            self._deadlines.after(_LINGER_SECONDS, self._close)
+
+    def _take(self) -> None:
+        untaken, self._untaken = self._untaken, 0
+        self._carrier.took(untaken)
+
+    def _close(self) -> None:
+        if not self._gone:
+            self._carrier.close()
+            self._end("the connection is closed")
+
+    def _offer(self) -> None:
+        thirsty, self._thirsty = self._thirsty, {}
+        for stream in thirsty:
+            party = self._parties.get(stream)
+            if party is not None:
+                party.may_speak()
+
+    def _hear(self, events: list[tuple[int, Event]]) -> None:
+        parties = self._parties
+        for stream, event in events:
+            party = parties.get(stream)
+            if party is None:
+                party = self._unknown(stream, event)
+                if party is None:
                     continue
-                data, self._out = self._out, bytearray()
-                self._in_flight = len(data)
-                await self._transport.send_all(data)
-                self._in_flight = 0
-                self._rooms.unpark_all()
-                self._hunger.unpark_all()
-            if self._codec.aborted:
-                self._cut()
-            else:
-                await self._transport.send_eof()
-                await self._linger()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as fault:
-            self._break(fault)
-        scope.cancel()
+            try:
+                party.heard(event)
+            except Exception:  # noqa: BLE001  a fault of ours in one exchange is that exchange's; the others go on
+                _log.exception("an exchange failed")
+                self.say(stream, Reset(INTERNAL_ERROR))
+                self.leave(stream)
 
-    async def _linger(self) -> None:
-        while self._exchanges and not self._eof.is_set():
-            await self._wake.park()
-        with trio.move_on_after(_LINGER_SECONDS):
-            await self._eof.wait()
-
-    async def _read(self, scope: trio.CancelScope) -> None:
-        try:
-            while True:
-                while not (self._codec.hungry and len(self._out) < _CONTROL_BACKLOG):
-                    await self._hunger.park()
-                data = await self._receive()
-                if data is None:
-                    continue
-                self._dispatch(self._codec.receive(data))
-                self._pull()
-                self._rooms.unpark_all()
-                if not data:
-                    break
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as fault:
-            self._break(fault)
-            scope.cancel()
-        self._eof.set()
-        self._wake.unpark()
-
-    async def _receive(self) -> bytes | None:
-        """What the peer sent; None when it was idle for too long, whereupon the link drains."""
-        self._patience = trio.CancelScope()
-        self._wait_for_exchanges()
-        with self._patience:
-            return bytes(await self._transport.receive_some(_READ))
-        self._idle_seconds = math.inf
-        self.drain()
+    def _unknown(self, stream: int, event: Event) -> Party | None:
+        if isinstance(event, RequestHead | Malformed):
+            party = self._owner.begun(self, stream)
+            if party is not None:
+                self._parties[stream] = party
+            return party
+        if isinstance(event, Body):
+            self._codec.credit(stream, event.cost)
         return None
 
-    def _wait_for_exchanges(self) -> None:
-        """Set until when the peer may be silent: for ever while an exchange is in progress."""
-        self._patience.deadline = math.inf if self._exchanges else trio.current_time() + self._idle_seconds
-        self._wake.unpark()
+    def _failed(self) -> None:
+        _log.exception("a connection failed")
+        self._lose("a fault of the waypoint's own")
 
-    def _dispatch(self, events: list[tuple[int, Event]]) -> None:
-        for stream, event in events:
-            exchange = self._exchanges.get(stream)
-            if exchange is not None:
-                exchange.arrived(event)
-            elif isinstance(event, RequestHead | Malformed) and self._accept is not None:
-                exchange = self._exchanges[stream] = Exchange(self, stream)
-                exchange.arrived(event)
-                self._patience.deadline = math.inf
-                self._accept(exchange)
-            elif isinstance(event, Body):
-                self._codec.credit(stream, event.cost)
+    def _lose(self, detail: str) -> None:
+        if not self._gone:
+            self._carrier.cut()
+            self._end(detail)
 
-    def _break(self, fault: Exception) -> None:
-        for exchange in list(self._exchanges.values()):
-            exchange.lost(f"the connection broke: {fault}")
+    def _end(self, detail: str) -> None:
+        """The connection is gone: whoever waits for something from it hears that nothing will come."""
+        if self._gone:
+            return
+        self._gone = True
+        for party in list(self._parties.values()):
+            party.heard(Reset(CANCEL, detail))
+        self._parties.clear()
+        self._owner.over(self)

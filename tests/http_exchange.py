@@ -11,7 +11,7 @@ import trio
 from waypoint.http.events import CANCEL, Body, End, Event, Malformed, Reset, ResponseHead
 
 if TYPE_CHECKING:
-    from waypoint.http.link import Link
+    from tests.http_link import Link
 
 
 class ExchangeCut(Exception):
