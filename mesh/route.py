@@ -183,7 +183,23 @@ class Rewrite:
     path: PathChange | None = None
 
 
-Filter = RequestHeaders | ResponseHeaders | Redirect | Rewrite
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """The CORS filter: which pages of other origins may use the answers, told to their browsers (Fetch, section 3.2).
+
+    An origin is `*`, or `scheme://host[:port]`, where the host may be `*` or begin with `*.`. Methods and headers that
+    are `*` mean all. `max_age` is seconds for which a browser may remember a preflight's answer.
+    """
+
+    origins: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    credentials: bool = False
+    max_age: int = 5
+
+
+Filter = RequestHeaders | ResponseHeaders | Redirect | Rewrite | Cors
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -48,6 +49,8 @@ def message(answer: Answer, request: RequestHead | None) -> tuple[ResponseHead, 
         )
         return ResponseHead(200, (*answer.headers, *fields), ends=True), b""
     body = answer.text.encode()
+    if answer.status == HTTPStatus.NO_CONTENT:  # which may not state a length (RFC 9110, section 8.6)
+        return ResponseHead(answer.status, answer.headers, ends=True), b""
     headers = (*answer.headers, (b"content-length", b"%d" % len(body)))
     if body:
         headers = (*headers, (b"content-type", b"text/plain; charset=utf-8"))

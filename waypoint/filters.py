@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from mesh.route import (
+    Cors,
     Filter,
     HeaderModifier,
     PathChange,
@@ -20,6 +21,7 @@ from mesh.route import (
     ResponseHeaders,
     Rewrite,
 )
+from waypoint import cors
 from waypoint.http.events import Headers, RequestHead
 
 _NO_FILTERS_BUSINESS: Final = frozenset(
@@ -45,9 +47,15 @@ def on_response(headers: Headers, changes: Iterable[HeaderModifier]) -> Headers:
     return headers
 
 
-def response_changes(filters: Iterable[Filter]) -> tuple[HeaderModifier, ...]:
-    """The changes that filters make to the answer."""
-    return tuple(one.change for one in filters if isinstance(one, ResponseHeaders))
+def response_changes(request: RequestHead, filters: Iterable[Filter]) -> tuple[HeaderModifier, ...]:
+    """The changes that filters make to the answer to this request, as it came."""
+    changes: list[HeaderModifier] = []
+    for one in filters:
+        if isinstance(one, ResponseHeaders):
+            changes.append(one.change)
+        elif isinstance(one, Cors):
+            changes.append(cors.on_answer(one, request))
+    return tuple(changes)
 
 
 def redirect_of(filters: Iterable[Filter]) -> Redirect | None:

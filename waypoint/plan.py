@@ -25,6 +25,7 @@ from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload, target
 from waypoint import filters
 from waypoint.answer import Answer
 from waypoint.callee import Callee, Gateway, policies
+from waypoint.cors import cors_of, preflight
 from waypoint.http.events import RequestHead
 from waypoint.path import normal
 
@@ -148,8 +149,8 @@ def _routed(question: Question, request: RequestHead) -> Forward | Answer:
 
 def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forward | Answer:
     rule = choice.rule
-    if rule.broken is None and (redirect := filters.redirect_of(rule.filters)) is not None:
-        return _redirected(question, request, choice, redirect, rule.filters)
+    if rule.broken is None and (answer := _instead(question, request, choice, rule.filters, rule.filters)):
+        return answer
     backend = _share(rule.backends, question.dice)
     if rule.broken is not None or backend is None:
         return _broken(choice, rule.broken or "the rule has no backend")
@@ -157,17 +158,18 @@ def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forwar
     if backend.broken is not None or service is None or service.port(backend.port) is None:
         unknown = f"the mesh knows no service {backend.service} with port {backend.port}"
         return _broken(choice, backend.broken or unknown)
-    if (redirect := filters.redirect_of(backend.filters)) is not None:
-        return _redirected(question, request, choice, redirect, (*rule.filters, *backend.filters))
+    used = (*rule.filters, *backend.filters)
+    if answer := _instead(question, request, choice, backend.filters, used):
+        return answer
     endpoint = _endpoint(question, service, backend.port)
     if isinstance(endpoint, Refusal):
         return replace(_nobody(endpoint), choice=choice)
     prefix = filters.covered(choice.match.path)
     return Forward(
         endpoint,
-        filters.on_request(request, (*rule.filters, *backend.filters), prefix),
+        filters.on_request(request, used, prefix),
         # The answer passes the filters in the opposite order: the backend's own first.
-        filters.response_changes((*backend.filters, *rule.filters)),
+        filters.response_changes(request, (*backend.filters, *rule.filters)),
         _shorter(rule.timeout, rule.backend_timeout),
         choice,
     )
@@ -183,12 +185,23 @@ def _nobody(refusal: Refusal) -> Answer:
     return Answer(503, "no healthy upstream", refusal=refusal)
 
 
+def _instead(
+    question: Question, request: RequestHead, choice: Choice, own: Sequence[Filter], used: Sequence[Filter]
+) -> Answer | None:
+    """What a preflight or a redirect among `own` filters answers, which spares the backend; `used` change it."""
+    cors, redirect = cors_of(own), filters.redirect_of(own)
+    granted = preflight(cors, request) if cors is not None else None
+    if granted is not None:
+        return Answer(204, headers=granted, choice=choice)
+    return None if redirect is None else _redirected(question, request, choice, redirect, used)
+
+
 def _redirected(
     question: Question, request: RequestHead, choice: Choice, redirect: Redirect, used: Sequence[Filter]
 ) -> Answer:
     prefix, port = filters.covered(choice.match.path), question.callee.port
     where = filters.location(request, redirect, prefix, port)
-    headers = filters.on_response(((b"location", where),), filters.response_changes(used))
+    headers = filters.on_response(((b"location", where),), filters.response_changes(request, used))
     return Answer(redirect.status, headers=headers, choice=choice)
 
 

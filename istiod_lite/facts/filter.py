@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.facts.field import DNS_NAME, GROUP, HEADER_NAME, KIND, NAME
+from istiod_lite.facts.field import DNS_NAME, GROUP, HEADER_NAME, KIND, NAME, Shape
 from istiod_lite.facts.route import Unsupported, read_backend, read_modifier
-from mesh.route import Filter, PathChange, Redirect, RequestHeaders, ResponseHeaders, Rewrite
+from mesh.route import Cors, Filter, PathChange, Redirect, RequestHeaders, ResponseHeaders, Rewrite
 
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
@@ -21,6 +22,11 @@ _BODY: Final = {
     "CORS": "cors",
 }
 _REPEATABLE: Final = ("RequestMirror", "ExtensionRef")
+_ORIGIN: Final = Shape(
+    re.compile(r"\*|https?://(\*|(\*\.)?([a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+)(:[0-9]{1,5})?"),
+    253,
+    "'*' or an origin such as https://shop.example, https://*.shop.example or http://localhost:8080",
+)
 _ORIGIN_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*")
 
 
@@ -51,7 +57,10 @@ def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_pref
             body.fault(f"this does not belong to a filter of type {kind}", f"take it away or write type: {name}")
     if not kind or not at[_BODY[kind]].required():
         return Unsupported(kind)
-    body = at[_BODY[kind]]
+    return _read_body(kind, at[_BODY[kind]], namespace, only_prefix=only_prefix)
+
+
+def _read_body(kind: str, body: Field, namespace: str, *, only_prefix: bool) -> Filter | Unsupported:
     match kind:
         case "RequestHeaderModifier":
             return RequestHeaders(read_modifier(body))
@@ -66,7 +75,7 @@ def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_pref
         case "RequestMirror":
             _check_mirror(body, namespace)
         case "CORS":
-            _check_cors(body)
+            return _read_cors(body)
         case _:
             body.knows("group", "kind", "name")
             for name, shape in (("group", GROUP), ("kind", KIND), ("name", NAME)):
@@ -119,16 +128,17 @@ def _check_mirror(at: Field, namespace: str) -> None:
         fraction.fault(f"{part} of {whole} is more than all", "lower the numerator")
 
 
-def _check_cors(at: Field) -> None:
+def _read_cors(at: Field) -> Cors:
     at.knows("allowCredentials", "allowHeaders", "allowMethods", "allowOrigins", "exposeHeaders", "maxAge")
-    at["allowCredentials"].boolean()
-    at["maxAge"].integer(5, 1, 1 << 31)
-    at["allowOrigins"].texts(NAME, 64)
-    for method in at["allowMethods"].each(10):
-        method.choice(_ORIGIN_METHODS)
-    for name in ("allowHeaders", "exposeHeaders"):
-        at[name].texts(HEADER_NAME, 64)
     for name in ("allowHeaders", "allowMethods", "allowOrigins"):
         values = [one.value for one in at[name].each()]
         if "*" in values and len(values) > 1:
             at[name].fault("'*' says all already", "leave it alone or take it away")
+    return Cors(
+        origins=at["allowOrigins"].texts(_ORIGIN, 64),
+        methods=tuple(one.choice(_ORIGIN_METHODS) for one in at["allowMethods"].each(10)),
+        headers=at["allowHeaders"].texts(HEADER_NAME, 64),
+        exposed=at["exposeHeaders"].texts(HEADER_NAME, 64),
+        credentials=at["allowCredentials"].boolean(),
+        max_age=at["maxAge"].integer(5, 1, 1 << 31),
+    )

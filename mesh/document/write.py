@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mesh.address import NetworkAddress
 from mesh.policy import TextMatch, TextMatchKind
-from mesh.route import HeaderModifier, PathMatch, Redirect, RequestHeaders, ResponseHeaders, Rewrite
+from mesh.route import Cors, HeaderModifier, PathMatch, Redirect, RequestHeaders, ResponseHeaders, Rewrite
 from mesh.workload import GatewayAddress, NamespacedHostname
 
 FILTER_NAMES: Final[dict[type[Any], str]] = {
@@ -17,6 +17,7 @@ FILTER_NAMES: Final[dict[type[Any], str]] = {
     ResponseHeaders: "response_headers",
     Redirect: "redirect",
     Rewrite: "rewrite",
+    Cors: "cors",
 }
 
 _TEXTS: Final = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
@@ -84,4 +85,5 @@ _FORMS: Final[dict[type[Any], Any]] = {
     ResponseHeaders: lambda one: {FILTER_NAMES[ResponseHeaders]: _write_modifier(one.change)},
     Redirect: lambda one: {FILTER_NAMES[Redirect]: fields_document(one)},
     Rewrite: lambda one: {FILTER_NAMES[Rewrite]: fields_document(one)},
+    Cors: lambda one: {FILTER_NAMES[Cors]: fields_document(one)},
 }

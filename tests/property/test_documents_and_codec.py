@@ -15,6 +15,7 @@ from mesh.document import policy_from, route_from, service_from, snapshot_from, 
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, ServiceAccount, Target, TextMatch, TextMatchKind
 from mesh.route import (
     Backend,
+    Cors,
     HeaderModifier,
     PathChange,
     PathMatch,
@@ -160,6 +161,7 @@ filters = st.one_of(
     st.builds(ResponseHeaders, modifiers),
     st.builds(Redirect, maybe(texts), maybe(texts), paths, maybe(ports), st.integers(300, 399)),
     st.builds(Rewrite, maybe(texts), paths),
+    st.builds(Cors, tuples(texts), tuples(texts), tuples(texts), tuples(texts), st.booleans(), st.integers(1, 1 << 31)),
 )
 values = st.builds(ValueMatch, names, texts, st.booleans())
 seconds = maybe(st.floats(0, 1e6))

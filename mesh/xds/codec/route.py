@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mesh.route import (
     Backend,
+    Cors,
     Filter,
     HeaderModifier,
     PathChange,
@@ -128,6 +129,8 @@ def _filter_message(one: Filter) -> pb.Filter:
             return pb.Filter(redirect=redirect)
         case Rewrite():
             return pb.Filter(rewrite=pb.Rewrite(host=one.host, path=_path_message(one.path)))
+        case Cors():
+            return pb.Filter(cors=_cors_message(one))
 
 
 def _filter(message: pb.Filter) -> Filter:
@@ -145,6 +148,8 @@ def _filter(message: pb.Filter) -> Filter:
                 host=rewrite.host if rewrite.HasField("host") else None,
                 path=_path(rewrite.path) if rewrite.HasField("path") else None,
             )
+        case "cors":
+            return _cors(message.cors)
         case _:
             raise ValueError("a filter that says nothing, or something unknown")
 
@@ -158,6 +163,28 @@ def _redirect(message: pb.Redirect) -> Redirect:
         path=_path(message.path) if message.HasField("path") else None,
         port=_port(message.port) if message.HasField("port") else None,
         status=message.status,
+    )
+
+
+def _cors_message(cors: Cors) -> pb.Cors:
+    return pb.Cors(
+        origins=cors.origins,
+        methods=cors.methods,
+        headers=cors.headers,
+        exposed=cors.exposed,
+        credentials=cors.credentials,
+        max_age=cors.max_age,
+    )
+
+
+def _cors(message: pb.Cors) -> Cors:
+    return Cors(
+        origins=tuple(message.origins),
+        methods=tuple(message.methods),
+        headers=tuple(message.headers),
+        exposed=tuple(message.exposed),
+        credentials=message.credentials,
+        max_age=message.max_age,
     )
 
 

@@ -99,16 +99,18 @@ class ValueMatch(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., regex: _Optional[bool] = ...) -> None: ...
 
 class Filter(_message.Message):
-    __slots__ = ("request_headers", "response_headers", "redirect", "rewrite")
+    __slots__ = ("request_headers", "response_headers", "redirect", "rewrite", "cors")
     REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
     REDIRECT_FIELD_NUMBER: _ClassVar[int]
     REWRITE_FIELD_NUMBER: _ClassVar[int]
+    CORS_FIELD_NUMBER: _ClassVar[int]
     request_headers: HeaderModifier
     response_headers: HeaderModifier
     redirect: Redirect
     rewrite: Rewrite
-    def __init__(self, request_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., response_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., redirect: _Optional[_Union[Redirect, _Mapping]] = ..., rewrite: _Optional[_Union[Rewrite, _Mapping]] = ...) -> None: ...
+    cors: Cors
+    def __init__(self, request_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., response_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., redirect: _Optional[_Union[Redirect, _Mapping]] = ..., rewrite: _Optional[_Union[Rewrite, _Mapping]] = ..., cors: _Optional[_Union[Cors, _Mapping]] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
@@ -157,6 +159,22 @@ class Rewrite(_message.Message):
     host: str
     path: PathChange
     def __init__(self, host: _Optional[str] = ..., path: _Optional[_Union[PathChange, _Mapping]] = ...) -> None: ...
+
+class Cors(_message.Message):
+    __slots__ = ("origins", "methods", "headers", "exposed", "credentials", "max_age")
+    ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    origins: _containers.RepeatedScalarFieldContainer[str]
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    headers: _containers.RepeatedScalarFieldContainer[str]
+    exposed: _containers.RepeatedScalarFieldContainer[str]
+    credentials: bool
+    max_age: int
+    def __init__(self, origins: _Optional[_Iterable[str]] = ..., methods: _Optional[_Iterable[str]] = ..., headers: _Optional[_Iterable[str]] = ..., exposed: _Optional[_Iterable[str]] = ..., credentials: _Optional[bool] = ..., max_age: _Optional[int] = ...) -> None: ...
 
 class Backend(_message.Message):
     __slots__ = ("service", "port", "weight", "filters", "broken")

@@ -65,9 +65,9 @@ def test_references_within_the_same_documents_count(world_of):
     ("text", "said"),
     [
         (
-            ROUTE + "        filters: [{type: CORS, cors: {}}]\n",
+            ROUTE + "        filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}]\n",
             (
-                "a.yaml:8: HTTPRoute shop/r: spec.rules[0]: filter CORS is not supported "
+                "a.yaml:8: HTTPRoute shop/r: spec.rules[0]: filter ExtensionRef is not supported "
                 "(its requests would be answered 500: take it away)"
             ),
         ),

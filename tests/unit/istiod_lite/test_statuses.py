@@ -174,11 +174,11 @@ class TestRoutes:
         assert found["Accepted"] == "False/UnsupportedValue"
 
     def test_the_message_of_a_partially_invalid_route_begins_as_the_api_wants_it(self, status_of):
-        mirror = "{filters: [{type: CORS, cors: {}}], name: open}"
+        mirror = "{filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}], name: open}"
         text = route(f"{{{TO_CART}, rules: [{{}}, {mirror}]}}")
         status = status_of(ObjectKey(GATEWAY_GROUP, "HTTPRoute", "shop", "r"), text, SERVICES)
         (message,) = [one["message"] for one in status["parents"][0]["conditions"] if one["type"] == "PartiallyInvalid"]
-        assert message == "Dropped Rule: rule open: filter CORS is not supported, its requests are answered 500"
+        assert message == "Dropped Rule: rule open: filter ExtensionRef is not supported, its requests are answered 500"
 
     @pytest.mark.parametrize(
         ("grpc", "http", "accepted"),

@@ -16,6 +16,7 @@ from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, Text
 from mesh.refusal import Reason, Refusal
 from mesh.route import (
     Backend,
+    Cors,
     HeaderModifier,
     PathMatch,
     PathMatchKind,
@@ -49,12 +50,13 @@ def ask(
     headers: tuple[tuple[bytes, bytes], ...] = (),
     roll: float = 0.0,
     authority: str = f"{VIP}:80",
+    method: bytes = b"GET",
 ) -> Forward | Answer:
     snapshot = Snapshot.of(resources)
     callee = resolve(snapshot, HERE, authority)
     assert isinstance(callee, Callee), callee
     return plan(
-        Question(snapshot, HERE, callee, caller, lambda: roll), RequestHead(b"GET", b"echo", path.encode(), headers)
+        Question(snapshot, HERE, callee, caller, lambda: roll), RequestHead(method, b"echo", path.encode(), headers)
     )
 
 
@@ -111,8 +113,8 @@ def test_with_routes_what_no_rule_matches_is_404() -> None:
         RouteRule(backends=(Backend("", 0, broken="no such kind"),)),
         RouteRule(backends=(Backend("shop/gone.example", 80),)),
         RouteRule(backends=(Backend(ECHO.key, 81),)),
-        RouteRule(backends=to(ECHO), broken="filter CORS is not supported"),
-        RouteRule(filters=(Redirect(),), broken="filter CORS is not supported"),
+        RouteRule(backends=to(ECHO), broken="filter ExtensionRef is not supported"),
+        RouteRule(filters=(Redirect(),), broken="filter ExtensionRef is not supported"),
     ],
 )
 def test_what_cannot_be_carried_out_is_500(rule: RouteRule) -> None:
@@ -310,3 +312,15 @@ def test_endpoints_take_turns_by_chance() -> None:
     rolls = itertools.cycle((0.1, 0.3, 0.6, 0.9))
     found = [ask(ECHO, *pods, roll=next(rolls)) for _ in range(4)]
     assert {one.endpoint.workload.name for one in found if isinstance(one, Forward)} == {"p0", "p1", "p2", "p3"}
+
+
+def test_a_preflight_is_answered_before_a_backend_is_looked_for() -> None:
+    rule = RouteRule(filters=(Cors(origins=("https://shop.example",)),), backends=to(OTHER))
+    fields = ((b"origin", b"https://shop.example"), (b"access-control-request-method", b"GET"))
+    found = ask(ECHO, route(rule), headers=fields, method=b"OPTIONS")
+    assert isinstance(found, Answer)
+    assert (found.status, found.refusal) == (204, None)
+    assert (b"access-control-allow-origin", b"https://shop.example") in found.headers
+    missing = ask(ECHO, route(rule), headers=fields)
+    assert isinstance(missing, Answer)
+    assert missing.status == 500
