@@ -82,6 +82,13 @@ def url(text: str) -> str:
     return text
 
 
+def count(text: str) -> int:
+    """A whole number above zero."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 31):
+        raise ValueError("not a count")
+    return int(text)
+
+
 def seconds(text: str) -> int:
     """The whole seconds of a duration like 24h, 1h30m or 20s; none at all is a fault."""
     found = _DURATION.fullmatch(text)

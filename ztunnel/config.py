@@ -22,6 +22,7 @@ _MENDS: Final = {
     "POD_NAMESPACE": "the namespace of ztunnel's pod",
     "INSTANCE_IP": "the IP address of ztunnel's pod",
     "AMBIT_RUN_DIR": "the absolute path of a directory that root may make",
+    "AMBIT_WORKER_CONNECTIONS": "a number like 16384",
 }
 
 
@@ -42,6 +43,8 @@ class Config:
     instance_ip: IPv4Address | IPv6Address
     run_dir: Path
     """Directory of the node proxy's own sockets; made by the keeper."""
+    connections: int
+    """Of every pod: its own calls, and as many by its callers (ztunnel.worker.start.Settings)."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Config:
@@ -58,6 +61,7 @@ class Config:
             pod_namespace=variables.get("POD_NAMESPACE", settings.name, "istio-system"),
             instance_ip=variables.get("INSTANCE_IP", ip_address, "127.0.0.1"),
             run_dir=Path(variables.get("AMBIT_RUN_DIR", settings.path, "/run/ambit/ztunnel")),
+            connections=variables.get("AMBIT_WORKER_CONNECTIONS", settings.count, "16384"),
         )
         variables.check()
         return config

@@ -44,8 +44,8 @@ class Confinement:
     uid: int
     """Its user and its group."""
     capabilities: frozenset[Capability] = frozenset()
-    files: int = 65_536
-    """Open descriptors at most; fewer if the hard limit is lower."""
+    files: int = 131_072
+    """Open descriptors at most; fewer if the hard limit is lower and not ours to raise."""
     processes: int = 64
     """Processes and threads of its user at most; only where the user is its own."""
     sandboxed: bool = False
@@ -179,6 +179,9 @@ def _keep_capabilities(kept: Collection[Capability]) -> None:
 
 
 def _limit(what: int, most: int) -> None:
-    _, hard = resource.getrlimit(what)
-    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (limit, limit))
+    """As many as said; fewer if the hard limit is lower, and is not ours to raise."""
+    try:
+        resource.setrlimit(what, (most, most))
+    except ValueError:
+        _, hard = resource.getrlimit(what)
+        resource.setrlimit(what, (hard, hard))

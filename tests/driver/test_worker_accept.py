@@ -10,10 +10,10 @@ import pytest
 import trio
 import trio.testing
 
+from mesh.quota import Quota
 from mesh.refusal import Reason, Refusal
 from tests.tunnel_ends import until
 from ztunnel.worker.accept import accept
-from ztunnel.worker.budget import Budget
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ async def say_hello(sock: socket.socket) -> None:
 
 
 async def test_over_budget_is_refused_and_room_is_used_again(listener, nursery):
-    budget = Budget("connections", 2)
+    budget = Quota("connections", 2, 2)
     refusals: list[Refusal] = []
-    nursery.start_soon(accept, listener, budget, say_hello, refusals.append, nursery)
+    nursery.start_soon(accept, listener, budget, say_hello, lambda _, why: refusals.append(why), nursery)
     first, second = await call(listener), await call(listener)
     assert [await one.receive_some(5) for one in (first, second)] == [b"hello"] * 2
     await assert_turned_away(listener)
@@ -55,8 +55,26 @@ async def test_over_budget_is_refused_and_room_is_used_again(listener, nursery):
     nursery.cancel_scope.cancel()
 
 
+async def test_a_caller_that_wants_everything_leaves_room_for_others(listener, nursery):
+    budget = Quota("connections", 8)
+    refusals: list[Refusal] = []
+    nursery.start_soon(accept, listener, budget, say_hello, lambda _, why: refusals.append(why), nursery)
+    held = [await call(listener) for _ in range(4)]
+    assert [await one.receive_some(5) for one in held] == [b"hello"] * 4
+    for _ in range(3):
+        await assert_turned_away(listener)
+    assert {one.detail for one in refusals} == {"4 connections of 127.0.0.1 are in progress: its share"}
+    with socket.socket() as other:
+        other.bind(("127.0.0.9", 0))
+        other.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(other))
+        await stream.socket.connect(listener.getsockname())
+        assert await stream.receive_some(5) == b"hello"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_bug_with_one_connection_concerns_no_other(listener, nursery):
-    budget = Budget("connections", 10)
+    budget = Quota("connections", 10, 10)
     failed = trio.Event()
 
     async def serve(sock: socket.socket) -> None:
@@ -65,7 +83,7 @@ async def test_a_bug_with_one_connection_concerns_no_other(listener, nursery):
             raise RuntimeError("a bug")
         await say_hello(sock)
 
-    nursery.start_soon(accept, listener, budget, serve, lambda _: None, nursery)
+    nursery.start_soon(accept, listener, budget, serve, lambda *_: None, nursery)
     await assert_turned_away(listener)
     async with await call(listener) as lucky:
         assert await lucky.receive_some(5) == b"hello"
@@ -74,12 +92,12 @@ async def test_a_bug_with_one_connection_concerns_no_other(listener, nursery):
 
 
 async def test_connections_outlive_the_accepting(listener, nursery):
-    budget = Budget("connections", 10)
+    budget = Quota("connections", 10, 10)
     accepting = trio.CancelScope()
 
     async def take() -> None:
         with accepting:
-            await accept(listener, budget, say_hello, lambda _: None, nursery)
+            await accept(listener, budget, say_hello, lambda *_: None, nursery)
 
     nursery.start_soon(take)
     async with await call(listener) as stream:
@@ -92,13 +110,13 @@ async def test_connections_outlive_the_accepting(listener, nursery):
 
 async def test_short_of_descriptors_it_waits_and_goes_on(listener, nursery):
     """What cannot be accepted stays in the listener's queue until there is room for it."""
-    budget = Budget("connections", 100)
+    budget = Quota("connections", 100, 100)
     stream = await call(listener)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = socket.socket()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (used.fileno(), hard))
-        nursery.start_soon(accept, listener, budget, say_hello, lambda _: None, nursery)
+        nursery.start_soon(accept, listener, budget, say_hello, lambda *_: None, nursery)
         await trio.sleep(0.3)
         assert budget.used == 0
     finally:

@@ -40,6 +40,7 @@ class Node:
             cluster_id=config.control_plane.cluster_id,
             network=config.network,
             secret_ttl=config.secret_ttl,
+            connections=config.connections,
         )
         self._forks = Forks(programs.zygote)
         self._roster = Roster(programs.supervisor)

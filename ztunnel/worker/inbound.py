@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -19,7 +20,6 @@ from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel.admit import Admission, Arrival, admit, judge
 from ztunnel.worker.baggage import baggage
-from ztunnel.worker.budget import Budget
 from ztunnel.worker.live import Live
 from ztunnel.worker.lookup import Lookup, View
 from ztunnel.worker.sockets import PACKET_MARK, local_address, original_destination, remote_address
@@ -40,7 +40,7 @@ class Inbound:
         connections: trio.Nursery,
         *,
         tls: Callable[[], ServerTls | Refusal],
-        streams: Budget,
+        streams: Quota,
         handshakes: Quota,
         timeout: float,
     ) -> None:
@@ -92,9 +92,12 @@ class Inbound:
         admission, near, _ = application
         await self._carry(self._relay.join(near, sock), admission, witness)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, sock: socket.socket, refusal: Refusal) -> None:
         """Tell of a connection that is not served."""
-        Witness(self._tell, outbound=False).refused(refusal)
+        witness = Witness(self._tell, outbound=False)
+        with suppress(OSError):  # it has gone already
+            witness.learn(source=remote_address(sock), destination=original_destination(sock))
+        witness.refused(refusal)
 
     def drain(self) -> None:
         """Take no new requests; every tunnel ends with its last stream."""
@@ -119,7 +122,7 @@ class Inbound:
 
     def _requested(self, request: Request) -> None:
         """Called in the relay."""
-        refusal = self._streams.take()
+        refusal = self._streams.take(request.tunnel.remote.ip)
         if refusal is None:
             self._connections.start_soon(self._boundary, request)
             return
@@ -139,7 +142,7 @@ class Inbound:
             _log.exception("a request ended by a fault of this proxy")
             request.refuse(500)
         finally:
-            self._streams.give()
+            self._streams.give(request.tunnel.remote.ip)
 
     async def _serve_request(self, request: Request) -> None:
         tunnel = request.tunnel

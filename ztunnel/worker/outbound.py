@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,9 +82,12 @@ class Outbound:
         finally:
             self._health.closed(endpoint)
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, sock: socket.socket, refusal: Refusal) -> None:
         """Tell of a connection that is not served."""
-        Witness(self._tell, outbound=True).refused(refusal)
+        witness = Witness(self._tell, outbound=True)
+        with suppress(OSError):  # it has gone already
+            witness.learn(source=remote_address(sock), destination=original_destination(sock))
+        witness.refused(refusal)
 
     async def _start(
         self, sock: socket.socket, source: Address, destination: Address, witness: Witness

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -18,7 +19,6 @@ from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel.channel.message import FromSupervisor, Update
 from ztunnel.worker.accept import Refuse, Serve, accept
-from ztunnel.worker.budget import Budget
 from ztunnel.worker.certificate import Certificate, Petitioner
 from ztunnel.worker.inbound import Inbound
 from ztunnel.worker.link import Link
@@ -30,6 +30,8 @@ from ztunnel.worker.start import Start
 
 _LAST_WORDS_SECONDS: Final = 1.0
 """How long the end waits for the last reports to be taken."""
+_DESCRIPTORS: Final = 5
+"""What one more of everything takes: a call and a plaintext caller have two ends each, a stream has one."""
 
 
 class Service:
@@ -87,17 +89,23 @@ class Service:
 
     async def _take_all(self, inbound: Inbound, outbound: Outbound, connections: trio.Nursery) -> None:
         start = self._start
-        budget = Budget("connections", start.settings.connections)
-        ways: tuple[tuple[socket.socket, Serve, Refuse], ...] = (
-            (start.outbound, outbound.serve, outbound.refuse),
-            (start.inbound_plaintext, inbound.serve_plaintext, inbound.refuse),
-            (start.inbound, inbound.serve, inbound.refuse),
+        most = self._most()
+        # The pod's own calls have a budget of their own, all of which is theirs.
+        calls, callers = Quota("connections", most, most), Quota("connections", most)
+        ways: tuple[tuple[socket.socket, Quota, Serve, Refuse], ...] = (
+            (start.outbound, calls, outbound.serve, outbound.refuse),
+            (start.inbound_plaintext, callers, inbound.serve_plaintext, inbound.refuse),
+            (start.inbound, callers, inbound.serve, inbound.refuse),
         )
         async with trio.open_nursery() as nursery:
-            for listener, serve, refuse in ways:
+            for listener, budget, serve, refuse in ways:
                 nursery.start_soon(accept, listener, budget, serve, refuse, connections)
             os.write(start.ready, b"R")
             os.close(start.ready)
+
+    def _most(self) -> int:
+        """Calls, callers' connections and streams at most, each: so many that descriptors do not run out before."""
+        return min(self._start.settings.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS)
 
     def _inbound(self, connections: trio.Nursery) -> Inbound:
         settings = self._start.settings
@@ -108,7 +116,7 @@ class Service:
             self._link.report,
             connections,
             tls=self._certificate.server,
-            streams=Budget("streams", settings.connections),
+            streams=Quota("streams", self._most()),
             handshakes=Quota("handshakes", settings.handshakes, settings.handshakes_of_one),
             timeout=settings.connect_timeout,
         )

@@ -39,7 +39,8 @@ class Settings:
     """Seconds of life asked for a certificate."""
     drain_seconds: float = 5.0
     """How long live connections may go on after SIGTERM."""
-    connections: int = 8_192
+    connections: int = 16_384
+    """The pod's own calls, and as many by its callers, of which one alone gets half (mesh.quota.Quota)."""
     handshakes: int = 256
     """TLS handshakes in flight on 15008."""
     handshakes_of_one: int = 32

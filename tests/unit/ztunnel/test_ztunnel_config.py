@@ -37,6 +37,7 @@ def test_everything_can_be_told():
             "POD_NAMESPACE": "mesh",
             "INSTANCE_IP": "fd00::1",
             "AMBIT_RUN_DIR": "/run/elsewhere",
+            "AMBIT_WORKER_CONNECTIONS": "500",
         }
     )
     assert config.control_plane.ca_address == "http://127.0.0.1:15010"
@@ -45,6 +46,7 @@ def test_everything_can_be_told():
     assert config.secret_ttl == 5400
     assert config.instance_ip == ip_address("fd00::1")
     assert config.run_dir == Path("/run/elsewhere")
+    assert config.connections == 500
 
 
 def test_an_empty_variable_is_as_good_as_none():
@@ -64,6 +66,7 @@ def test_an_empty_variable_is_as_good_as_none():
         ("SECRET_TTL", "0", "not a duration; set it to a duration like 24h"),
         ("SECRET_TTL", "soon", "SECRET_TTL='soon'"),
         ("INSTANCE_IP", "localhost", "set it to the IP address of ztunnel's pod"),
+        ("AMBIT_WORKER_CONNECTIONS", "-1", "not a count; set it to a number like 16384"),
         ("POD_NAME", "a b", "a name has letters, digits"),
     ],
 )
