@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -57,6 +58,12 @@ class Flow:
         self.ending = Ending(how, detail)
         self.relay.residents.discard(self)
         self._ended.set()
+
+
+def fault_of(sock: socket.socket) -> OSError | None:
+    """What broke a socket that nobody reads now; None for a mere hang-up, when both sides have ended in order."""
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return OSError(code, os.strerror(code)) if code else None
 
 
 def close_with_reset(sock: socket.socket) -> None:

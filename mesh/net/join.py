@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mesh.net.flow import Flow, close_with_reset, prepare
-from mesh.net.relay import IN, OUT
+from mesh.net.flow import Flow, close_with_reset, fault_of, prepare
+from mesh.net.relay import FAULT, IN, OUT
 
 if TYPE_CHECKING:
     from mesh.net.relay import Relay, Watch
@@ -52,17 +52,26 @@ class Join(Flow):
     def _left_ready(self, events: int) -> None:
         if events & OUT:
             self._drain(self._right, self._left)
-        if events & ~OUT and self.ending is None and not self._left.ended:
+        if events & ~OUT and self.ending is None and self._readable(self._left):
             self.sent += self._copy(self._left, self._right)
 
     def _right_ready(self, events: int) -> None:
         if events & OUT:
             self._drain(self._left, self._right)
-        if events & ~OUT and self.ending is None and not self._right.ended:
+        if events & ~OUT and self.ending is None and self._readable(self._right):
             count = self._copy(self._right, self._left)
             if count and not self.received:
                 self.first_byte = trio.current_time()
             self.received += count
+
+    def _readable(self, side: _Side) -> bool:
+        """Whether the side is read now; where it is not, an event can only be a fault."""
+        if side.watch.events & IN:
+            return True
+        fault = fault_of(side.sock)
+        if fault is not None:
+            self._broken(fault)
+        return False
 
     def _copy(self, source: _Side, sink: _Side) -> int:
         """Move one read's worth; returns how much was read."""
@@ -78,7 +87,7 @@ class Join(Flow):
             return 0
         if not count:
             source.ended = True
-            source.watch.want(source.watch.events & ~IN)
+            source.watch.want(source.watch.events & ~IN | FAULT)
             self._shut(source, sink)
             return 0
         try:
@@ -91,7 +100,7 @@ class Join(Flow):
         if sent < count:
             sink.backlog += scratch[sent:count]
             sink.watch.want(sink.watch.events | OUT)
-            source.watch.want(source.watch.events & ~IN)
+            source.watch.want(source.watch.events & ~IN | FAULT)
         return count
 
     def _drain(self, source: _Side, sink: _Side) -> None:
@@ -105,7 +114,7 @@ class Join(Flow):
         del sink.backlog[:count]
         if sink.backlog:
             return
-        sink.watch.want(sink.watch.events & ~OUT)
+        sink.watch.want(sink.watch.events & ~OUT | FAULT)
         if source.ended:
             self._shut(source, sink)
         else:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
+FAULT: Final = select.EPOLLET
+"""Neither of them: only an error or hang-up, and that once, for it stays and nobody could turn it off by reading."""
 KEEP_ALIVE: Final = 10.0
 """Seconds between two ticks."""
 _TURNS: Final = 64
@@ -55,7 +57,12 @@ class Watch:
         self.events = 0
 
     def want(self, events: int) -> None:
-        """Be called when any of `events` (IN, OUT) is so; an error or hang-up is told along with them."""
+        """Be called when any of `events` (IN, OUT) is so; an error or hang-up is told along with them.
+
+        FAULT counts only without them, and 0 is the end.
+        """
+        if events & (IN | OUT):
+            events &= ~FAULT
         before, self.events = self.events, events
         if events == before:
             return

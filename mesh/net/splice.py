@@ -9,8 +9,8 @@ import trio
 
 from mesh.hbone.frames import ErrorCode, code_name
 from mesh.hbone.stream import StreamState
-from mesh.net.flow import Flow, close_with_reset, prepare
-from mesh.net.relay import IN, OUT
+from mesh.net.flow import Flow, close_with_reset, fault_of, prepare
+from mesh.net.relay import FAULT, IN, OUT
 
 if TYPE_CHECKING:
     from mesh.net.wire import Wire
@@ -23,7 +23,7 @@ class Splice(Flow):
     """Reads the socket straight into the tunnel's outbox; writes the stream's data to it from where it was decrypted.
 
     What the socket does not take waits in a backlog. The peer is given credit for what the socket took, so the backlog
-    is at most a stream window. Out of credit, the socket leaves the epoll set until there is some.
+    is at most a stream window. Out of credit, the socket is watched for faults only until there is some.
     """
 
     __slots__ = ("_backlog", "_connection", "_deaf", "_recv_into", "_send", "_sock", "_state", "_watch", "_wire")
@@ -56,8 +56,11 @@ class Splice(Flow):
     def _ready(self, events: int) -> None:
         if events & OUT:
             self._drain()
-        if events & ~OUT and self.ending is None and not self._deaf:
-            self._pull()
+        if events & ~OUT and self.ending is None:
+            if self._watch.events & IN:
+                self._pull()
+            elif (fault := fault_of(self._sock)) is not None:
+                self._broken(fault)
 
     def _pull(self) -> None:
         connection, state = self._connection, self._state
@@ -67,7 +70,7 @@ class Splice(Flow):
                 return  # the tunnel broke
         hole = connection.hole(state, _CHUNK)
         if hole is None:
-            self._watch.want(self._watch.events & ~IN)
+            self._watch.want(self._watch.events & ~IN | FAULT)
             return
         try:
             count = self._recv_into(hole)
@@ -81,7 +84,7 @@ class Splice(Flow):
             self.sent += count
             return
         self._deaf = True
-        self._watch.want(self._watch.events & ~IN)
+        self._watch.want(self._watch.events & ~IN | FAULT)
         state.end()
         self._finish_if_over()
 
@@ -96,7 +99,7 @@ class Splice(Flow):
         del self._backlog[:count]
         self._state.took(count)
         if not self._backlog:
-            self._watch.want(self._watch.events & ~OUT)
+            self._watch.want(self._watch.events & ~OUT | FAULT)
             if self._state.remote_ended:
                 self._shut()
 
@@ -163,7 +166,7 @@ class Splice(Flow):
             return
         if self._state.remote_ended and code == ErrorCode.NO_ERROR:
             self._deaf = True
-            self._watch.want(self._watch.events & ~IN)
+            self._watch.want(self._watch.events & ~IN | FAULT)
             self._finish_if_over()
             return
         self._drop()

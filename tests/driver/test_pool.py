@@ -165,6 +165,16 @@ async def test_a_tunnel_that_nothing_uses_is_released(mock_clock: MockClock) -> 
         assert m.pool.tunnels == 0
 
 
+async def test_a_stream_that_is_idle_for_an_hour_lives_by_pings(mock_clock: MockClock) -> None:
+    async with mesh() as m:
+        stream = await m.stream()
+        opened = stream.open()
+        await pass_time(mock_clock, 3600)
+        await opened.send_all(b"good morning")
+        assert await opened.receive_some() == b"good morning"
+        assert m.pool.tunnels == 1
+
+
 async def pass_time(clock: MockClock, seconds: float) -> None:
     for _ in range(int(seconds / KEEP_ALIVE)):
         clock.jump(KEEP_ALIVE)

@@ -11,7 +11,7 @@ import trio
 
 from mesh.address import IP, Address
 from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
-from mesh.net.dial import dial
+from mesh.net.dial import dial, tune
 from mesh.net.flow import Flow, close_with_reset
 from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
@@ -80,6 +80,7 @@ class Inbound:
         witness = Witness(self._tell, outbound=False)
         try:
             far, destination = remote_address(sock), original_destination(sock)
+            tune(sock)
         except OSError:
             sock.close()
             return
