@@ -215,6 +215,18 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a request is sent once more, and when (GEP-1731): after a failed connection, or one of the codes."""
+
+    attempts: int = 2
+    """Attempts after the first."""
+    codes: tuple[int, ...] = ()
+    """Statuses, from 400 on."""
+    backoff: float = 0.025
+    """Seconds to wait at least."""
+
+
+@dataclass(frozen=True, slots=True)
 class RouteRule:
     """What is done with requests that one of the matches holds for. Times are seconds; None is no limit."""
 
@@ -223,6 +235,7 @@ class RouteRule:
     backends: tuple[Backend, ...] = ()
     timeout: float | None = None
     backend_timeout: float | None = None
+    retry: Retry | None = None
     name: str = ""
     broken: str | None = None
     """Why the rule cannot be carried out (a filter that we lack, say); its requests are answered 500."""

@@ -1,9 +1,8 @@
-"""One attempt to have a request answered by an endpoint, and whether another follows when it fails."""
+"""The backend's side of a request: one attempt to have it answered by an endpoint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mesh.refusal import Refusal
 from waypoint.http.events import CANCEL, End, Event, RequestHead, Reset, ResponseHead
@@ -11,50 +10,22 @@ from waypoint.http.events import CANCEL, End, Event, RequestHead, Reset, Respons
 if TYPE_CHECKING:
     from waypoint.http.link import Link
     from waypoint.passage import Passage
-
-_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-"""Idempotent methods (RFC 9110, section 9.2.2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """An attempt that a backend broke off."""
-
-    number: int
-    """From 1."""
-    method: bytes
-    broken: Reset
-    reused: bool
-    """The connection had served others before: it may have been dead already."""
-    moved: bool
-    """Content of the request has gone out: it cannot be sent a second time."""
-    answered: bool
-    """The answer has begun."""
-
-
-def again(tried: Tried) -> bool:
-    """Whether the request is sent once more, on a new connection. Pure.
-
-    Only where nobody can have acted on it: the backend vouches for that, or the connection was dead and asking twice
-    is safe.
-    """
-    if tried.number > 1 or tried.moved or tried.answered:
-        return False
-    return tried.broken.unprocessed or (tried.reused and tried.method in _REPEATABLE)
+    from waypoint.plan import Endpoint
 
 
 class Attempt:
     """The backend's side of a passage (waypoint.http.link.Party): first it waits for a link, then it is a party."""
 
-    __slots__ = ("_done", "_heard_all", "_link", "_passage", "_request", "_stream", "number", "reused")
+    __slots__ = ("_done", "_heard_all", "_link", "_passage", "_request", "_stream", "endpoint", "number", "reused")
 
-    def __init__(self, passage: Passage, request: RequestHead, number: int) -> None:
+    def __init__(self, passage: Passage, endpoint: Endpoint, request: RequestHead, number: int) -> None:
         self._passage = passage
         self._request = request
         self._link: Link | None = None
         self._stream = 0
         self._heard_all = False
         self._done = False
+        self.endpoint = endpoint
         self.number = number
         self.reused = False
 
@@ -77,7 +48,7 @@ class Attempt:
     def fail(self, refusal: Refusal) -> None:
         """There is no link."""
         if not self._done:
-            self._passage.unreachable(refusal)
+            self._passage.unreachable(self, refusal)
 
     def close(self) -> None:
         """Give it up, or be done with it."""
@@ -103,7 +74,7 @@ class Attempt:
             self._heard_all = True
         elif isinstance(event, ResponseHead) and event.status == 101:
             self._passage.asked_all = False
-        self._passage.answered(event)
+        self._passage.answered(self, event)
 
     def may_speak(self) -> None:
         """Send more of the request."""

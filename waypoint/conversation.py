@@ -19,7 +19,7 @@ from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
-from waypoint.plan import Caller, Forward, Question, admitted, authorize_request, plan
+from waypoint.plan import Caller, Endpoint, Forward, Question, admitted, another, authorize_request, plan
 from waypoint.report import Arrival, of_connection, of_request
 from waypoint.sniff import Sniffed
 
@@ -132,7 +132,7 @@ class Conversation:
     def begun(self, link: Link, stream: int) -> Passage:
         """A request."""
         question = self._asked()
-        passage = Passage(self._scene, link, stream, self._decide, self._done, caller_http2=self._http2)
+        passage = Passage(self._scene, link, stream, self, caller_http2=self._http2)
         self._passages[passage] = question if isinstance(question, Refusal) else question.callee
         return passage
 
@@ -144,6 +144,28 @@ class Conversation:
         if link.fault:
             self._told(Refusal(Reason.HTTP2_FAILED, f"in the tunnel to {self._arrival.authority} {link.fault}"))
         self._gone(self)
+
+    # ---- waypoint.passage.Judge
+
+    def decide(self, request: RequestHead) -> Forward | Answer:
+        """What becomes of a request, under the configuration in force now."""
+        question = self._asked()
+        if isinstance(question, Refusal):
+            return Answer(503, "no such service here", refusal=question)
+        return plan(question, request)
+
+    def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
+        """The endpoint for one more attempt."""
+        question = self._asked()
+        return forward.endpoint if isinstance(question, Refusal) else another(question, forward, tried)
+
+    def done(self, passage: Passage) -> None:
+        """A request is over: record it."""
+        scene = self._scene
+        callee = self._passages.pop(passage)
+        outcome, now = passage.outcome, trio.current_time()
+        self._idle_since = now
+        scene.report(of_request(scene.current(), scene.here, self._arrival, callee, outcome, now=now))
 
     # ----
 
@@ -160,19 +182,6 @@ class Conversation:
             else:
                 self._question = Question(snapshot, scene.here, callee, caller, scene.dice)
         return self._question
-
-    def _decide(self, request: RequestHead) -> Forward | Answer:
-        question = self._asked()
-        if isinstance(question, Refusal):
-            return Answer(503, "no such service here", refusal=question)
-        return plan(question, request)
-
-    def _done(self, passage: Passage) -> None:
-        scene = self._scene
-        callee = self._passages.pop(passage)
-        outcome, now = passage.outcome, trio.current_time()
-        self._idle_since = now
-        scene.report(of_request(scene.current(), scene.here, self._arrival, callee, outcome, now=now))
 
     def _told(self, refusal: Refusal) -> None:
         """A fault that belongs to no request."""

@@ -10,7 +10,7 @@ The one who waits is the caller's stream: what it sends meanwhile is kept, as fa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -18,7 +18,7 @@ from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
 from waypoint import filters
 from waypoint.answer import Answer, message
-from waypoint.attempt import Attempt, Tried, again
+from waypoint.attempt import Attempt
 from waypoint.http.events import (
     INTERNAL_ERROR,
     Body,
@@ -32,49 +32,59 @@ from waypoint.http.events import (
     value,
 )
 from waypoint.outcome import Outcome
-from waypoint.plan import Forward
+from waypoint.plan import Endpoint, Forward
+from waypoint.retry import Failure, Tried, again
 from waypoint.stretch import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mesh.net.deadlines import Wait
     from waypoint.http.link import Link
     from waypoint.scene import Scene
 
-    Decide = Callable[[RequestHead], Forward | Answer]
-    Done = Callable[["Passage"], None]
-
 _END = End()
+_KEPT: Final = 64 * 1024
+"""Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
+
+
+class Judge(Protocol):
+    """Who decides about requests."""
+
+    def decide(self, request: RequestHead) -> Forward | Answer:
+        """What becomes of a request."""
+
+    def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
+        """The endpoint for one more attempt, after these (by uid)."""
+
+    def done(self, passage: Passage) -> None:
+        """It is over; called once."""
 
 
 class Passage:
-    """Carries one exchange of the caller's link (waypoint.http.link.Party). `done` is called once, when it is over."""
+    """Carries one exchange of the caller's link (waypoint.http.link.Party)."""
 
     __slots__ = (
         "_attempt",
         "_caller",
         "_caller_http2",
-        "_decide",
-        "_done",
+        "_judge",
         "_over",
+        "_pause",
+        "_repeating",
         "_request",
         "_response",
         "_scene",
         "_stream",
         "_timer",
+        "_tried",
         "asked_all",
         "outcome",
     )
 
-    def __init__(
-        self, scene: Scene, caller: Link, stream: int, decide: Decide, done: Done, *, caller_http2: bool
-    ) -> None:
+    def __init__(self, scene: Scene, caller: Link, stream: int, judge: Judge, *, caller_http2: bool) -> None:
         self._scene = scene
         self._caller = caller
         self._stream = stream
-        self._decide = decide
-        self._done = done
+        self._judge = judge
         self._caller_http2 = caller_http2
         self._request = Stretch()
         self._request.begin(caller, stream)
@@ -82,6 +92,10 @@ class Passage:
         self._response.reach(caller, stream)
         self._attempt: Attempt | None = None
         self._timer: Wait | None = None
+        self._pause: Wait | None = None
+        """The time of one attempt, or the pause before it."""
+        self._tried: frozenset[str] = frozenset()
+        self._repeating = False
         self._over = False
         self.asked_all = False
         """The whole request has gone out to the backend."""
@@ -132,16 +146,20 @@ class Passage:
         self._request.reach(link, stream)
         self._note_request()
 
-    def unreachable(self, refusal: Refusal) -> None:
+    def unreachable(self, attempt: Attempt, refusal: Refusal) -> None:
         """There is no connection to the endpoint."""
-        self._fail(Answer(503, "upstream connect error", refusal=refusal))
+        if not self._repeated(attempt, Failure.UNREACHABLE):
+            self._fail(Answer(503, "upstream connect error", refusal=refusal))
 
-    def answered(self, event: Event) -> None:
+    def answered(self, attempt: Attempt, event: Event) -> None:
         """The backend says this."""
-        outcome = self.outcome
         if isinstance(event, ResponseHead):
-            if outcome.forward is not None and outcome.forward.response_changes:
-                headers = filters.on_response(event.headers, outcome.forward.response_changes)
+            forward = self.outcome.forward
+            if event.status >= 400 and self._repeated(attempt, Failure.STATUS, event.status):
+                return
+            self._request.settle()
+            if forward is not None and forward.response_changes:
+                headers = filters.on_response(event.headers, forward.response_changes)
                 event = replace(event, headers=headers)
             self._responded(event)
         elif isinstance(event, Trailers):
@@ -151,16 +169,11 @@ class Passage:
 
     def broken(self, attempt: Attempt, reset: Reset) -> None:
         """The backend has broken off: once more, or not."""
-        forward, request = self.outcome.forward, self.outcome.request
-        if forward is None or request is None:
+        forward = self.outcome.forward
+        failure = Failure.UNPROCESSED if reset.unprocessed else Failure.BROKEN
+        if forward is None or self._repeated(attempt, failure):
             return
-        answered, moved = bool(self.outcome.status), self._request.moved
-        attempt.close()
-        self._request.leave()
-        if again(Tried(attempt.number, request.method, reset, attempt.reused, moved, answered)):
-            self._try(forward, attempt.number + 1)
-            return
-        where = f"{forward.endpoint.workload.name} at {forward.endpoint.address}"
+        where = f"{attempt.endpoint.workload.name} at {attempt.endpoint.address}"
         refusal = Refusal(Reason.BACKEND_FAILED, f"{where}: {reset.detail}")
         self._fail(Answer(503, "upstream connection failed", refusal=refusal))
 
@@ -182,13 +195,16 @@ class Passage:
     def _asked(self, head: RequestHead) -> None:
         outcome = self.outcome
         outcome.request = head = self._identified(head)
-        decision = self._decide(head)
+        decision = self._judge.decide(head)
         if isinstance(decision, Answer):
             self._answer(decision)
             return
         outcome.forward = decision
         if decision.timeout is not None:
             self._timer = self._scene.deadlines.after(decision.timeout, self._late)
+        if decision.retry is not None:
+            self._request.keep(_KEPT)
+            self._scene.budgets.began(decision.endpoint.key_of_service)
         self._try(decision, 1)
 
     def _identified(self, request: RequestHead) -> RequestHead:
@@ -198,11 +214,48 @@ class Passage:
         return replace(request, headers=(*request.headers, (b"x-request-id", self._scene.new_id().encode())))
 
     def _try(self, forward: Forward, number: int) -> None:
-        http2 = speaks_http2(forward.endpoint.protocol, self._caller_http2)
+        endpoint = forward.endpoint if number == 1 else self._judge.another(forward, self._tried)
+        if endpoint is not forward.endpoint:
+            forward = self.outcome.forward = replace(forward, endpoint=endpoint)
+        self._tried |= {endpoint.workload.uid}
+        http2 = speaks_http2(endpoint.protocol, self._caller_http2)
         request = replace(forward.request, upgrade=b"") if http2 and forward.request.upgrade else forward.request
         self.asked_all = False
-        attempt = self._attempt = Attempt(self, request, number)
-        self._scene.upstream.ask(forward.endpoint, attempt, http2=http2, fresh=number > 1)
+        attempt = self._attempt = Attempt(self, endpoint, request, number)
+        if forward.attempt_timeout is not None:
+            self._pause = self._scene.deadlines.after(forward.attempt_timeout, self._late_attempt)
+        self._scene.upstream.ask(endpoint, attempt, http2=http2, fresh=number > 1)
+
+    def _repeated(self, attempt: Attempt, failure: Failure, status: int = 0) -> bool:
+        """An attempt has failed: whether another one follows."""
+        forward, request = self.outcome.forward, self.outcome.request
+        if forward is None or request is None:
+            return False
+        kept, answered = self._request.repeatable, bool(self.outcome.status)
+        tried = Tried(attempt.number, request.method, failure, status, attempt.reused, kept, answered)
+        pause = again(tried, forward.retry, self._scene.dice)
+        if pause is None or not self._afford(forward):
+            return False
+        attempt.close()
+        self._stop_pause()
+        self._request.leave()
+        if pause:
+            self._pause = self._scene.deadlines.after(pause, lambda: self._try(forward, attempt.number + 1))
+        else:
+            self._try(forward, attempt.number + 1)
+        return True
+
+    def _afford(self, forward: Forward) -> bool:
+        """Whether the service's budget has room for another attempt; what nobody has seen yet costs nothing."""
+        if forward.retry is None or self._repeating:
+            return True
+        self._repeating = self._scene.budgets.spend(forward.endpoint.key_of_service)
+        return self._repeating
+
+    def _stop_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
 
     def _answer(self, answer: Answer) -> None:
         """Answer in the backend's place."""
@@ -227,10 +280,19 @@ class Passage:
 
     def _late(self) -> None:
         timeout = self.outcome.forward.timeout if self.outcome.forward is not None else 0.0
-        late = Refusal(Reason.REQUEST_TIMEOUT, f"no complete answer within {timeout:g} s")
+        self._expired(f"no complete answer within {timeout:g} s")
+
+    def _late_attempt(self) -> None:
+        forward, attempt = self.outcome.forward, self._attempt
+        if forward is None or attempt is None or self._repeated(attempt, Failure.LATE):
+            return
+        self._expired(f"no answer of {attempt.endpoint.workload.name} within {forward.attempt_timeout:g} s")
+
+    def _expired(self, why: str) -> None:
+        self._stop_pause()
         if self._attempt is not None:
             self._attempt.close()
-        self._fail(Answer(504, "upstream request timeout", refusal=late))
+        self._fail(Answer(504, "upstream request timeout", refusal=Refusal(Reason.REQUEST_TIMEOUT, why)))
 
     def _cut(self) -> None:
         if not self._over:
@@ -246,12 +308,16 @@ class Passage:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
+        self._stop_pause()
         if self._attempt is not None:
             self._attempt.close()
+        forward = self.outcome.forward
+        if forward is not None and forward.retry is not None:
+            self._scene.budgets.ended(forward.endpoint.key_of_service, repeated=self._repeating)
         self.outcome.received = self._request.carried
         self.outcome.sent = self._response.carried
         self._caller.leave(self._stream, self._request.unpaid())
-        self._done(self)
+        self._judge.done(self)
 
     def _note_request(self) -> None:
         if self._request.ended:

@@ -18,7 +18,7 @@ from mesh.balance import Dice, pick, tiers
 from mesh.identity import Identity
 from mesh.policy import Call, HttpCall, Verdict, authorize
 from mesh.refusal import Reason, Refusal
-from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, applicable, best
+from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable, best
 from mesh.route import RequestHead as RouteHead
 from mesh.snapshot import Snapshot
 from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload, target_port
@@ -61,11 +61,18 @@ class Endpoint:
     address: Address
     protocol: AppProtocol
     service: Service | None = None
+    port: int = 0
+    """The service's port that was called."""
 
     @property
     def key(self) -> str:
         """The same for all requests that may share a connection."""
         return f"{self.address} {self.tunnel} {self.workload.identity}"
+
+    @property
+    def key_of_service(self) -> str:
+        """What is counted together for the service's sake; a pod that was called itself counts alone."""
+        return self.service.key if self.service is not None else self.workload.uid
 
     @property
     def tunnel(self) -> Address | None:
@@ -88,6 +95,9 @@ class Forward:
     request: RequestHead
     response_changes: tuple[HeaderModifier, ...] = ()
     timeout: float | None = None
+    """For the whole, all attempts included."""
+    attempt_timeout: float | None = None
+    retry: Retry | None = None
     choice: Choice | None = None
     policy: str = ""
 
@@ -170,9 +180,22 @@ def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forwar
         filters.on_request(request, used, prefix),
         # The answer passes the filters in the opposite order: the backend's own first.
         filters.response_changes(request, (*backend.filters, *rule.filters)),
-        _shorter(rule.timeout, rule.backend_timeout),
+        rule.timeout or None,
+        rule.backend_timeout or None,
+        rule.retry,
         choice,
     )
+
+
+def another(question: Question, forward: Forward, tried: frozenset[str]) -> Endpoint:
+    """The endpoint for one more attempt: one that was not tried yet (by uid), if there is such."""
+    service, port = forward.endpoint.service, forward.endpoint.port
+    if service is None:
+        return forward.endpoint
+    found = _endpoint(question, service, port, tried)
+    if isinstance(found, Refusal):
+        found = _endpoint(question, service, port)
+    return forward.endpoint if isinstance(found, Refusal) else found
 
 
 def _straight(question: Question, request: RequestHead) -> Forward | Answer:
@@ -229,19 +252,21 @@ def _called(question: Question) -> Endpoint | Refusal:
     return Endpoint(callee.workload, callee.address, AppProtocol.UNKNOWN)
 
 
-def _endpoint(question: Question, service: Service, port: int) -> Endpoint | Refusal:
+def _endpoint(
+    question: Question, service: Service, port: int, tried: frozenset[str] = frozenset()
+) -> Endpoint | Refusal:
     members = question.snapshot.endpoints(service.key)
     here = question.here
     reached = [one for one in members if one.addresses and one.network == here.network]
     targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
-    candidates = [one for one in reached if one.uid in targets]
+    candidates = [one for one in reached if one.uid in targets and one.uid not in tried]
     chosen = pick(tiers(candidates, service.balancing, own_workload(question)), question.dice)
     if chosen is None:
         what = "no endpoint" if not members else f"none of {len(members)} endpoints usable"
         return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")
     declared = service.port(port)
     protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
-    return Endpoint(chosen, Address(chosen.addresses[0], targets[chosen.uid]), protocol, service)
+    return Endpoint(chosen, Address(chosen.addresses[0], targets[chosen.uid]), protocol, service, port)
 
 
 def own_workload(question: Question) -> Workload | None:
@@ -252,10 +277,6 @@ def own_workload(question: Question) -> Workload | None:
 
 def _call(question: Question, http: HttpCall | None) -> Call:
     return Call(question.caller.identity, question.caller.ip, question.callee.address, http)
-
-
-def _shorter(*limits: float | None) -> float | None:
-    return min((one for one in limits if one), default=None)
 
 
 def _text(raw: bytes) -> str:

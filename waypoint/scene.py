@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mesh.balance import Dice
 from mesh.net.deadlines import Deadlines
@@ -11,6 +11,7 @@ from mesh.net.relay import Relay
 from mesh.record import Record
 from mesh.snapshot import Snapshot
 from waypoint.callee import Gateway
+from waypoint.retry import Budgets
 from waypoint.upstream import Upstream
 
 
@@ -29,3 +30,4 @@ class Scene:
     """A new request id for each call."""
     sniff_seconds: float = 0.2
     """How long a caller whose protocol is not declared may be silent before it is taken to wait for the server."""
+    budgets: Budgets = field(default_factory=Budgets)

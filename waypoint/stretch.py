@@ -27,7 +27,19 @@ class Side(Protocol):
 class Stretch:
     """From `source`, which may be None for what comes from nowhere, to a sink that may become known later."""
 
-    __slots__ = ("_sink", "_source", "_source_stream", "_stream", "_waiting", "carried", "ended", "moved")
+    __slots__ = (
+        "_keep",
+        "_kept",
+        "_kept_bytes",
+        "_sink",
+        "_source",
+        "_source_stream",
+        "_stream",
+        "_waiting",
+        "carried",
+        "ended",
+        "repeatable",
+    )
 
     def __init__(self) -> None:
         self._source: Side | None = None
@@ -35,12 +47,19 @@ class Stretch:
         self._sink: Side | None = None
         self._stream = 0
         self._waiting: deque[Event] = deque()
+        self._kept: list[Event] = []
+        self._kept_bytes = 0
+        self._keep = 0
         self.carried = 0
         """Body bytes that have come in."""
-        self.moved = False
-        """Whether anything has gone out: it cannot be sent a second time."""
+        self.repeatable = True
+        """Whether all that has gone out is at hand, to be sent a second time."""
         self.ended = False
         """Whether the end has gone out."""
+
+    def keep(self, most: int) -> None:
+        """Keep what goes out, up to so many bytes, to be able to send it once more."""
+        self._keep = most
 
     def begin(self, source: Side, stream: int) -> None:
         """Whom to credit."""
@@ -52,8 +71,17 @@ class Stretch:
         self.pump()
 
     def leave(self) -> None:
-        """There is no sink any more."""
+        """There is no sink any more. What went out is to go to the next one, if it was kept."""
         self._sink = None
+        self._waiting.extendleft(reversed(self._kept))
+        self._forget()
+        self.ended = False
+
+    def settle(self) -> None:
+        """The sink is the last one: keep nothing."""
+        self._keep = 0
+        self.repeatable = self.repeatable and not self._kept
+        self._forget()
 
     def push(self, event: Event) -> None:
         """The next event."""
@@ -100,7 +128,23 @@ class Stretch:
             self._source.credit(self._source_stream, event.cost)
         return True
 
+    def _forget(self) -> None:
+        self._kept = []
+        self._kept_bytes = 0
+
+    def _remember(self, event: Event) -> None:
+        """Keep it: its cost was paid already."""
+        if type(event) is Body:
+            self._kept_bytes += len(event.data)
+            event = Body(event.data)
+        if self._kept_bytes > self._keep or not self._keep:
+            self.repeatable = False
+            self._forget()
+        else:
+            self._kept.append(event)
+
     def _say(self, event: Event) -> None:
-        self.moved = True
+        if self.repeatable:
+            self._remember(event)
         if self._sink is not None:
             self._sink.say(self._stream, event)

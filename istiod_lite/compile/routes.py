@@ -124,6 +124,7 @@ def _rule(world: World, rule: Rule, settings: Settings) -> RouteRule:
         backends=tuple(_backend(world, one, settings) for one in rule.backends if one.weight),
         timeout=rule.timeout or None,
         backend_timeout=rule.backend_timeout or None,
+        retry=rule.retry,
         name=rule.name,
         broken=f"filter {' and '.join(lacking)} is not supported" if lacking else None,
     )

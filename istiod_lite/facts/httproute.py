@@ -17,7 +17,7 @@ from istiod_lite.facts.route import (
     read_parents,
     read_values,
 )
-from mesh.route import PathMatch, PathMatchKind, RouteKind, RouteMatch
+from mesh.route import PathMatch, PathMatchKind, Retry, RouteKind, RouteMatch
 
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
@@ -29,6 +29,7 @@ _PATH_KINDS: Final = {
     "PathPrefix": PathMatchKind.PREFIX,
     "RegularExpression": PathMatchKind.REGEX,
 }
+_MOST_ATTEMPTS: Final = 100
 _PATH: Final = re.compile(r"(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
 _FILTER_TYPES: Final = (
     "RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite",
@@ -56,7 +57,7 @@ def read_http_route(obj: Object, root: Field) -> RouteFact:
 
 
 def _read_rule(at: Field, namespace: str) -> Rule:
-    at.knows("backendRefs", "filters", "matches", "name", "timeouts")
+    at.knows("backendRefs", "filters", "matches", "name", "retry", "timeouts")
     matches = tuple(_read_match(one) for one in at["matches"].each(64)) or (RouteMatch(),)
     only_prefix = len(matches) == 1 and matches[0].path.kind is PathMatchKind.PREFIX
     filters = read_filters(at["filters"], _FILTER_TYPES, namespace, only_prefix=only_prefix)
@@ -81,6 +82,22 @@ def _read_rule(at: Field, namespace: str) -> Rule:
         ),
         timeout=whole,
         backend_timeout=single,
+        retry=_read_retry(at["retry"]),
+    )
+
+
+def _read_retry(at: Field) -> Retry | None:
+    """Read `retry`, which stands in the API's experimental channel only."""
+    if not at.given:
+        return None
+    at.knows("attempts", "backoff", "codes")
+    codes = at["codes"].each()
+    at.differ(codes, lambda one: one.value, "code")
+    backoff = at["backoff"].duration()
+    return Retry(
+        attempts=at["attempts"].integer(Retry().attempts, 1, _MOST_ATTEMPTS),
+        codes=tuple(one.integer(503, 400, 599) for one in codes),
+        backoff=Retry().backoff if backoff is None else backoff,
     )
 
 

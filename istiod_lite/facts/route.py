@@ -13,7 +13,7 @@ import re2
 
 from istiod_lite.facts.field import DNS_LABEL, DNS_NAME, GROUP, HEADER_NAME, KIND, NAME, SOME_TEXT
 from istiod_lite.facts.metadata import Metadata
-from mesh.route import Filter, HeaderModifier, RouteKind, RouteMatch, ValueMatch
+from mesh.route import Filter, HeaderModifier, Retry, RouteKind, RouteMatch, ValueMatch
 
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
@@ -71,6 +71,7 @@ class Rule:
     backends: tuple[BackendRef, ...]
     timeout: float | None = None
     backend_timeout: float | None = None
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from mesh.route import (
     Redirect,
     RequestHeaders,
     ResponseHeaders,
+    Retry,
     Rewrite,
     Route,
     RouteKind,
@@ -177,6 +178,7 @@ rule_values = st.builds(
     tuples(st.builds(Backend, texts, ports, st.integers(0, 1_000_000), tuples(filters), maybe(texts))),
     seconds,
     seconds,
+    maybe(st.builds(Retry, st.integers(1, 100), tuples(st.integers(400, 599)), st.floats(0, 60))),
     texts,
     maybe(texts),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from mesh.route import (
     Redirect,
     RequestHeaders,
     ResponseHeaders,
+    Retry,
     Rewrite,
     Route,
     RouteKind,
@@ -70,6 +71,7 @@ def _rule_message(rule: RouteRule) -> pb.RouteRule:
         backends=map(_backend_message, rule.backends),
         timeout=rule.timeout,
         backend_timeout=rule.backend_timeout,
+        retry=_retry_message(rule.retry),
         name=rule.name,
         broken=rule.broken,
     )
@@ -82,9 +84,18 @@ def _rule(message: pb.RouteRule) -> RouteRule:
         backends=tuple(map(_backend, message.backends)),
         timeout=message.timeout if message.HasField("timeout") else None,
         backend_timeout=message.backend_timeout if message.HasField("backend_timeout") else None,
+        retry=_retry(message.retry) if message.HasField("retry") else None,
         name=message.name,
         broken=message.broken if message.HasField("broken") else None,
     )
+
+
+def _retry_message(retry: Retry | None) -> pb.Retry | None:
+    return None if retry is None else pb.Retry(attempts=retry.attempts, codes=retry.codes, backoff=retry.backoff)
+
+
+def _retry(message: pb.Retry) -> Retry:
+    return Retry(message.attempts, tuple(message.codes), message.backoff)
 
 
 def _match_message(match: RouteMatch) -> pb.RouteMatch:

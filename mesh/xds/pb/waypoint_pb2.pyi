@@ -49,7 +49,7 @@ class Route(_message.Message):
     def __init__(self, key: _Optional[str] = ..., kind: _Optional[_Union[RouteKind, str]] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., service: _Optional[str] = ..., service_namespace: _Optional[str] = ..., port: _Optional[int] = ..., created: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[RouteRule, _Mapping]]] = ...) -> None: ...
 
 class RouteRule(_message.Message):
-    __slots__ = ("matches", "filters", "backends", "timeout", "backend_timeout", "name", "broken")
+    __slots__ = ("matches", "filters", "backends", "timeout", "backend_timeout", "name", "broken", "retry")
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class RouteRule(_message.Message):
     BACKEND_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     BROKEN_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     matches: _containers.RepeatedCompositeFieldContainer[RouteMatch]
     filters: _containers.RepeatedCompositeFieldContainer[Filter]
     backends: _containers.RepeatedCompositeFieldContainer[Backend]
@@ -64,7 +65,18 @@ class RouteRule(_message.Message):
     backend_timeout: float
     name: str
     broken: str
-    def __init__(self, matches: _Optional[_Iterable[_Union[RouteMatch, _Mapping]]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., timeout: _Optional[float] = ..., backend_timeout: _Optional[float] = ..., name: _Optional[str] = ..., broken: _Optional[str] = ...) -> None: ...
+    retry: Retry
+    def __init__(self, matches: _Optional[_Iterable[_Union[RouteMatch, _Mapping]]] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., timeout: _Optional[float] = ..., backend_timeout: _Optional[float] = ..., name: _Optional[str] = ..., broken: _Optional[str] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ...) -> None: ...
+
+class Retry(_message.Message):
+    __slots__ = ("attempts", "codes", "backoff")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_FIELD_NUMBER: _ClassVar[int]
+    attempts: int
+    codes: _containers.RepeatedScalarFieldContainer[int]
+    backoff: float
+    def __init__(self, attempts: _Optional[int] = ..., codes: _Optional[_Iterable[int]] = ..., backoff: _Optional[float] = ...) -> None: ...
 
 class RouteMatch(_message.Message):
     __slots__ = ("path", "headers", "query", "method")

@@ -13,6 +13,7 @@ from mesh.route import (
     PathMatchKind,
     Redirect,
     RequestHeaders,
+    Retry,
     Rewrite,
     RouteKind,
     RouteMatch,
@@ -93,6 +94,12 @@ def test_durations_are_seconds():
     assert rule("timeouts: {request: 0s}").timeout == 0
 
 
+def test_retries():
+    assert rule("backendRefs: []").retry is None
+    assert rule("retry: {}").retry == Retry(attempts=2, codes=(), backoff=0.025)
+    assert rule("retry: {codes: [500, 503], attempts: 3, backoff: 200ms}").retry == Retry(3, (500, 503), 0.2)
+
+
 def test_filters_are_read():
     modifier = "requestHeaderModifier: {set: [{name: X-A, value: '1'}], add: [{name: b, value: '2'}], remove: [C]}"
     assert rule(f"filters: [{{type: RequestHeaderModifier, {modifier}}}]").filters == (
@@ -152,6 +159,15 @@ REWRITE, REDIRECT = "{type: URLRewrite, urlRewrite: {}}", "{type: RequestRedirec
             "filters[0].cors.allowMethods",
             "'*' says all already",
         ),
+        (
+            "filters: [{type: CORS, cors: {allowOrigins: ['shop.example']}}]",
+            "filters[0].cors.allowOrigins[0]",
+            "origin",
+        ),
+        ("retry: {codes: [200]}", "retry.codes[0]", "200 is out of range"),
+        ("retry: {codes: [503, 503]}", "retry.codes[1]", "given twice"),
+        ("retry: {attempts: 0}", "retry.attempts", "0 is out of range"),
+        ("retry: {backof: 1s}", "retry.backof", "did you mean backoff?"),
         (f"filters: [{{type: RequestMirror, {MIRROR}}}]", "filters[0].requestMirror.percent", "a fraction already"),
     ],
 )

@@ -23,6 +23,7 @@ from mesh.route import (
     Redirect,
     RequestHeaders,
     ResponseHeaders,
+    Retry,
     Route,
     RouteKind,
     RouteMatch,
@@ -34,7 +35,7 @@ from tests.waypoint_ends import BOUND, HERE, VIP, endpoint, service
 from waypoint.answer import Answer
 from waypoint.callee import Callee, Speech, policies, resolve, speech
 from waypoint.http.events import RequestHead
-from waypoint.plan import Caller, Endpoint, Forward, Question, plan, plan_opaque
+from waypoint.plan import Caller, Endpoint, Forward, Question, another, plan, plan_opaque
 
 ECHO = service()
 OTHER = service("other", "10.96.0.2")
@@ -192,13 +193,27 @@ def test_a_redirect_answers_in_the_backends_place(where: str) -> None:
     assert found.refusal is None
 
 
-@pytest.mark.parametrize(
-    ("limits", "expected"), [((None, None), None), ((2.0, None), 2.0), ((None, 1.0), 1.0), ((2.0, 1.0), 1.0)]
-)
-def test_the_shorter_time_counts(limits: tuple[float | None, float | None], expected: float | None) -> None:
-    found = ask(ECHO, POD, route(RouteRule(backends=to(ECHO), timeout=limits[0], backend_timeout=limits[1])))
+def test_the_whole_and_each_attempt_have_their_times() -> None:
+    found = ask(ECHO, POD, route(RouteRule(backends=to(ECHO), timeout=2.0, backend_timeout=1.0, retry=Retry(3))))
     assert isinstance(found, Forward)
-    assert found.timeout == expected
+    assert (found.timeout, found.attempt_timeout, found.retry) == (2.0, 1.0, Retry(3))
+    unlimited = ask(ECHO, POD, route(RouteRule(backends=to(ECHO), timeout=0.0)))
+    assert isinstance(unlimited, Forward)
+    assert (unlimited.timeout, unlimited.attempt_timeout, unlimited.retry) == (None, None, None)
+
+
+def test_another_attempt_goes_to_an_endpoint_that_was_not_tried() -> None:
+    second = endpoint("echo-2", "10.244.1.6", ECHO)
+    snapshot = Snapshot.of((ECHO, POD, second))
+    callee = resolve(snapshot, HERE, f"{VIP}:80")
+    assert isinstance(callee, Callee)
+    question = Question(snapshot, HERE, callee, WEB, lambda: 0.0)
+    forward = plan(question, RequestHead(b"GET", b"echo", b"/"))
+    assert isinstance(forward, Forward)
+    first = forward.endpoint.workload
+    other = another(question, forward, frozenset({first.uid})).workload
+    assert {first, other} == {POD, second}
+    assert another(question, forward, frozenset({first.uid, other.uid})).workload in {POD, second}
 
 
 def test_nobody_can_pretend_an_identity_by_a_header() -> None:
