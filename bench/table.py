@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
-_NARROWEST = 110
+if TYPE_CHECKING:
+    from bench.goals import Goal
+    from bench.measure import Use
+
+_NARROWEST: Final = 120
 """Columns: fewer would cut the names of measures."""
 
 
@@ -31,25 +36,42 @@ class Result:
 def result(name: str, unit: str, better: str, rounds: Sequence[tuple[float, float]]) -> Result:
     """Sum up the rounds of one measure; `better` is `higher` or `lower`."""
     ours, peer = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(a / b for a, b in rounds if b)
+    ratio = statistics.median([a / b for a, b in rounds if b] or [0.0])
     return Result(name, unit, round(ours, 3), round(peer, 3), round(ratio, 3), better, tuple(rounds))
 
 
-def write(results: Sequence[Result], path: Path) -> None:
-    """Keep the results for comparison."""
+def write(what: Sequence[Result] | Sequence[Use], path: Path) -> None:
+    """Keep it for comparison."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n")
+    path.write_text(json.dumps([asdict(one) for one in what], indent=1) + "\n")
 
 
-def show(results: Sequence[Result]) -> None:
+def show(results: Sequence[Result], goals: Mapping[str, Goal]) -> None:
     """Print the table for a person."""
-    table = Table("measure", "unit", "ours", "Envoy", "ratio", "spread", "better", title="Ambit beside Envoy")
+    table = Table("measure", "unit", "ours", "peer", "ratio", "spread", "goal", "", title="Ambit beside Envoy")
     for one in results:
-        ratios = [a / b for a, b in one.rounds if b]
+        ratios = [a / b for a, b in one.rounds if b] or [0.0]
+        goal = goals.get(one.name)
+        told, met = ("", "") if goal is None else (goal.told(one), "met" if goal.met(one) else "missed")
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        table.add_row(
-            one.name, one.unit, f"{one.ours:,.1f}", f"{one.peer:,.1f}", f"{one.ratio:.2f}", spread, one.better
-        )
+        figures = f"{one.ours:,.1f}", f"{one.peer:,.1f}", f"{one.ratio:.2f}", spread
+        table.add_row(one.name, one.unit, *figures, told, met)
+    _print(table)
+
+
+def show_uses(uses: Sequence[Use]) -> None:
+    """Print what each process used, the median round of each."""
+    table = Table("measure", "side", "process", "CPU s", "RSS MB", title="What each process used")
+    grouped: dict[tuple[str, str, str], list[Use]] = {}
+    for use in uses:
+        grouped.setdefault((use.measure, use.side, use.process), []).append(use)
+    for key, some in grouped.items():
+        cpu, rss = (statistics.median(values) for values in zip(*((u.cpu_seconds, u.rss) for u in some), strict=True))
+        table.add_row(*key, f"{cpu:.2f}", f"{rss / 1e6:.0f}")
+    _print(table)
+
+
+def _print(table: Table) -> None:
     console = Console()
     console.width = max(console.width, _NARROWEST)
     console.print(table)
