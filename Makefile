@@ -14,7 +14,7 @@ LEFT_OUT := $(if $(or $(CI),$(wildcard ../shared/gateway-api)),,-m "not upstream
 help:
 	@echo "make demo      a mesh on this machine: two nodes, mTLS, policies, a waypoint (add ARGS=--keep to look around)"
 	@echo "make test      every test tier; the network tier needs root or user namespaces"
-	@echo "make bench     layer 4 beside a real Envoy, in one lab; prints a table, writes bench/results.json"
+	@echo "make bench     the shipped programs beside a real Envoy, in one lab; a table with goals, and bench/results.json"
 	@echo "make check     ruff, mypy --strict, import rules, generated code up to date"
 	@echo "make generate  Python from the .proto files"
 	@echo "make lock      pin the newest versions that pyproject.toml allows"

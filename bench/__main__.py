@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from bench import l4
-from bench.goals import GOALS
+from bench.goals import goal_of
+from bench.kills.count import counts
+from bench.kills.table import markdown, outcomes
 from bench.measure import Book, take_round
 from bench.stage import stage
 from bench.table import show, show_uses, write
@@ -18,16 +21,29 @@ def main() -> None:
     options = _arguments()
     only = tuple(filter(None, options.only.split(",")))
     book = Book()
+    if _wanted(only, "l4.", "worker.", "load."):
+        _take_rounds(book, only, options)
+    results = book.results(only)
+    if _wanted(only, "kills."):
+        played = outcomes(f"bench-kills-{os.getpid()}")
+        print(markdown(played))
+        results += counts(played)
+    write(results, options.results)
+    write(book.uses, options.results.with_name("processes.json"))
+    show_uses(book.uses)
+    show(results, goal_of)
+
+
+def _wanted(only: tuple[str, ...], *families: str) -> bool:
+    return not only or any(one.startswith(family) or family.startswith(one) for one in only for family in families)
+
+
+def _take_rounds(book: Book, only: tuple[str, ...], options: argparse.Namespace) -> None:
     with stage() as there:
         wanted = [one.wanted(only) for one in l4.comparisons(there, options.seconds)]
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
             take_round(there.lab, wanted, book, ours_first=number % 2 == 0)
-    results = book.results(only)
-    write(results, options.results)
-    write(book.uses, options.results.with_name("processes.json"))
-    show_uses(book.uses)
-    show(results, GOALS)
 
 
 def _arguments() -> argparse.Namespace:

@@ -26,6 +26,8 @@ class Goal:
         return f"{way} {self.bound:g}" + (f" {result.unit}" if self.absolute else "")
 
 
+_NOBODY: Final = Goal(0, absolute=True)
+
 GOALS: Final = {
     "l4.bulk.1": Goal(1.2),
     "l4.bulk.8": Goal(1.3),
@@ -43,4 +45,12 @@ GOALS: Final = {
     "l4.passthrough.connections.per_second": Goal(0.9),
     "l4.beside_bulk.same_connection.added_p99": Goal(5, absolute=True),
     "l4.beside_bulk.other_pod.added_p99": Goal(5, absolute=True),
+    "kills.worker_killed.own_wait": Goal(1, absolute=True),
 }
+
+
+def goal_of(name: str) -> Goal | None:
+    """The goal of a measure; of every kill it is that nobody else notices."""
+    if name.startswith("kills.") and name.endswith((".refused", ".lost")):
+        return _NOBODY
+    return GOALS.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -46,15 +46,15 @@ def write(what: Sequence[Result] | Sequence[Use], path: Path) -> None:
     path.write_text(json.dumps([asdict(one) for one in what], indent=1) + "\n")
 
 
-def show(results: Sequence[Result], goals: Mapping[str, Goal]) -> None:
+def show(results: Sequence[Result], goal_of: Callable[[str], Goal | None]) -> None:
     """Print the table for a person."""
     table = Table("measure", "unit", "ours", "peer", "ratio", "spread", "goal", "", title="Ambit beside Envoy")
     for one in results:
-        ratios = [a / b for a, b in one.rounds if b] or [0.0]
-        goal = goals.get(one.name)
+        ratios = [a / b for a, b in one.rounds if b]
+        goal = goal_of(one.name)
         told, met = ("", "") if goal is None else (goal.told(one), "met" if goal.met(one) else "missed")
-        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        figures = f"{one.ours:,.1f}", f"{one.peer:,.1f}", f"{one.ratio:.2f}", spread
+        beside = (f"{one.peer:,.1f}", f"{one.ratio:.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}")
+        figures = (f"{one.ours:,.1f}", *(beside if ratios else ("", "", "")))
         table.add_row(one.name, one.unit, *figures, told, met)
     _print(table)
 

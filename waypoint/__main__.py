@@ -7,8 +7,7 @@ import logging
 import sys
 from importlib.metadata import version
 
-import trio
-
+from mesh.net.openssl.config import prefer_cheap_suites
 from mesh.settings import SettingsError
 from waypoint.config import Config
 
@@ -35,6 +34,9 @@ def main() -> int:
     except SettingsError as error:
         print(f"waypoint: {error}", file=sys.stderr)
         return 2
+    prefer_cheap_suites()
+    import trio
+
     from waypoint.app import serve
 
     try:

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 from typing import NoReturn
 
+from mesh.net.openssl.config import prefer_cheap_suites
 from mesh.settings import SettingsError
 from ztunnel.config import Config
 
@@ -64,6 +65,7 @@ def _supervisor(config: Config, channel: int) -> NoReturn:
 
 
 def _zygote(channel: int) -> NoReturn:
+    prefer_cheap_suites()
     from ztunnel import worker, zygote
 
     worker.preload()

@@ -86,6 +86,11 @@ def test_garbage_is_no_handshake(target: Target, caller: socket.socket) -> None:
     target.log.line("error", f"src.addr={name(caller)}", 'src.workload="stranger"', 'reason="tls-failed"')
 
 
+def test_of_two_good_suites_the_cheaper_is_taken(mesh: Mesh, caller: socket.socket) -> None:
+    with wrapped(caller, mesh.papers()) as tls:
+        assert tls.cipher() == ("TLS_AES_128_GCM_SHA256", "TLSv1.3", 128)
+
+
 def test_a_caller_needs_a_certificate(target: Target, caller: socket.socket) -> None:
     who = name(caller)
     with wrapped(caller, None) as tls:
