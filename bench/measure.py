@@ -111,6 +111,8 @@ def take_round(lab: Lab, comparisons: Sequence[Comparison], book: Book, *, ours_
                     taken[side.name, measure] = _take(lab, comparison.prefix, measure, side, book)
             ours, peer = (taken[side.name, measure] for side in sides)
             for kind in measure.kinds:
+                if kind.unit.startswith("CPU") and not comparison.ours.processes:
+                    continue  # no proxy, no CPU of a proxy
                 pair = (ours[kind.name], peer[kind.name])
                 book.pairs.setdefault((comparison.prefix, kind), []).append(pair)
 
