@@ -48,8 +48,9 @@ def service(name: str, ip: str, labels: str = "{}") -> str:
 class Istiod:
     """The program, its folders, and an issuer of tokens that it trusts."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, host: str = "127.0.0.1") -> None:
         self.home = home
+        self._host = host
         self.manifests, self.state = home / "objects", home / "state"
         self.generated, self.status = home / "generated", home / "status"
         self.issuer = Issuer()
@@ -72,7 +73,7 @@ class Istiod:
                     *(sys.executable, "-m", "istiod_lite", "serve", "--token-jwks", str(self.home / "jwks.json")),
                     *("--manifests", str(self.manifests), "--state", str(self.state)),
                     *("--generated", str(self.generated), "--status", str(self.status)),
-                    *("--listen", f"127.0.0.1:{self.port}", "--ready-listen", f"127.0.0.1:{self._ready_port}"),
+                    *("--listen", f"{self._host}:{self.port}", "--ready-listen", f"127.0.0.1:{self._ready_port}"),
                 ],
                 stderr=log,
             )

@@ -17,6 +17,7 @@ from mesh import pki
 from mesh.net.certs import SigningFailed
 from mesh.net.metrics import Metrics
 from mesh.record import Event, Record
+from mesh.refusal import Refusal
 from mesh.snapshot import Drop, Put, Resource
 from tests.pki_for_tests import authority
 from tests.tunnel_ends import until
@@ -97,7 +98,8 @@ class Node:
         if self.authority_is_away:
             raise SigningFailed("the authority is away")
         chain = pki.issue(authority(), csr, self.place.identity(pod), self.ttl, datetime.now(UTC))
-        assert isinstance(chain, pki.Chain)
+        if isinstance(chain, Refusal):
+            raise SigningFailed(chain.detail)
         return chain
 
     def forget_everything(self) -> None:

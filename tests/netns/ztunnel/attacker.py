@@ -1,6 +1,6 @@
 """A real zygote whose workers have been taken over: each runs the attack that its pod is named for, and tells.
 
-What it tells is one JSON text on the descriptor for readiness: `done`, or the error that the kernel gave.
+What it tells is one JSON text on the descriptor for readiness: `done` or what it got, or the error of the kernel.
 """
 
 import ctypes
@@ -13,6 +13,8 @@ import sys
 import threading
 from pathlib import Path
 from typing import NoReturn
+
+import impostor
 
 from ztunnel import netns, zygote
 from ztunnel.worker.start import Start
@@ -120,14 +122,24 @@ ON_PATHS = {
 }
 
 
+ON_OTHERS = {
+    "say": impostor.say,
+    "forge-credentials": impostor.forge_credentials,
+    "ask-authority": impostor.ask_authority,
+    "belongings": impostor.belongings,
+}
+
+
 def work(start: Start) -> NoReturn:
     attack, victim = start.pod.name, start.pod.uid
     try:
-        if attack in ON_PATHS:
+        told = "done"
+        if attack in ON_OTHERS:
+            told = ON_OTHERS[attack](start.supervisor, victim)
+        elif attack in ON_PATHS:
             ON_PATHS[attack](victim)
         else:
             ATTACKS[attack](int(victim))
-        told = "done"
     except OSError as fault:
         told = os.strerror(fault.errno)
     os.write(start.ready, json.dumps(told).encode())

@@ -15,6 +15,7 @@ import pytest
 
 from mesh import zds
 from tests.netns.ztunnel.cni_agent import ADD, Agent, until
+from tests.zygote_for_tests import Zygote, zygote_of_attackers
 from ztunnel import netns
 
 POD = {4: "10.244.1.2", 6: "fd00:244:1::2"}
@@ -125,3 +126,10 @@ def agent(directory) -> Iterator[Agent]:
 def captured(agent, pod) -> Agent:
     until(lambda: agent.ask(ADD, pod.namespace) == zds.Ack())
     return agent
+
+
+@pytest.fixture
+def attackers(pod) -> Iterator[Zygote]:
+    """The pod's workers have been taken over."""
+    with zygote_of_attackers(pod.namespace) as made:
+        yield made

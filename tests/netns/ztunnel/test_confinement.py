@@ -16,12 +16,13 @@ CAP_NET_RAW = 1 << 13
 OWN_USERS = confine.maps_user(Path("/proc/self/uid_map").read_text(), confine.FIRST_WORKER_UID)
 
 TRIAL = """
-import ctypes, dataclasses, json, os, resource, socket, subprocess, sys
+import ctypes, dataclasses, json, os, resource, socket, struct, subprocess, sys
 from pathlib import Path
 from ztunnel import confine, netns
 
 netns_fd, sibling, uid = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-reduced = confine.confine(dataclasses.replace(confine.worker(uid), sandboxed=False))
+own = confine.SUPERVISOR if uid == confine.SUPERVISOR_UID else confine.worker(uid)
+reduced = confine.confine(dataclasses.replace(own, sandboxed=False))
 libc = ctypes.CDLL(None, use_errno=True)
 
 def attempt(what):
@@ -31,13 +32,22 @@ def attempt(what):
         return fault.strerror
     return "done"
 
-def ptrace():
-    if libc.ptrace(16, sibling, 0, 0):
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-def unshare():
-    if libc.unshare(0x40000000):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def peek():
+    buffer = ctypes.create_string_buffer(16)
+    piece = struct.pack("@PN", ctypes.addressof(buffer), 16)
+    call("process_vm_readv", sibling, piece, 1, piece, 1, 0)
+
+def bind_foreign():
+    foreign = socket.socket()
+    foreign.setsockopt(socket.SOL_IP, 19, 1)
+    foreign.bind(("192.0.2.7", 0))
+
+def raise_capabilities():
+    call("capset", struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[0xFFFFFFFF] * 6))
 
 def own_key():
     key = os.memfd_create("key")
@@ -45,16 +55,19 @@ def own_key():
     assert Path(f"/proc/self/fd/{key}").read_bytes() == b"secret"
 
 sock = socket.socket()
-foreign = socket.socket()
-foreign.setsockopt(socket.SOL_IP, 19, 1)
 print(json.dumps({
     "reduced": reduced,
     "status": Path("/proc/self/status").read_text(),
     "after exec": subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout,
     "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
     "setns": attempt(lambda: netns.enter(netns_fd)),
-    "unshare": attempt(unshare),
-    "ptrace": attempt(ptrace),
+    "unshare": attempt(lambda: call("unshare", 0x40000000)),
+    "ptrace": attempt(lambda: call("ptrace", 16, sibling, 0, 0)),
+    "peek": attempt(peek),
+    "take socket": attempt(lambda: call("syscall", 438, os.pidfd_open(sibling), 0, 0)),
+    "namespace": attempt(lambda: open(f"/proc/{sibling}/ns/net").close()),
+    "mount": attempt(lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None)),
+    "capabilities": attempt(raise_capabilities),
     "memory": attempt(lambda: open(f"/proc/{sibling}/mem", "rb").close()),
     "environment": attempt(lambda: open(f"/proc/{sibling}/environ", "rb").read()),
     "descriptors": attempt(lambda: os.listdir(f"/proc/{sibling}/fd")),
@@ -63,7 +76,7 @@ print(json.dumps({
     "root": attempt(lambda: os.setresuid(0, 0, 0)),
     "groups": attempt(lambda: os.setgroups([0])),
     "mark": attempt(lambda: sock.setsockopt(socket.SOL_SOCKET, 36, 0x539)),
-    "foreign address": attempt(lambda: foreign.bind(("192.0.2.7", 0))),
+    "foreign address": attempt(bind_foreign),
     "own key": attempt(own_key),
 }))
 """
@@ -95,12 +108,17 @@ def sibling():
 @pytest.fixture
 def found(pod, sibling, tmp_path):
     """What a worker found when it tried everything."""
+    return trial(pod, sibling, tmp_path, confine.FIRST_WORKER_UID)
+
+
+def trial(pod, sibling, tmp_path, uid):
+    """Everything tried by a process that is confined to this user."""
     victim = tmp_path / "of-another"
     victim.write_text("untouched")
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o711)  # what stops the worker is the file itself
     done = subprocess.run(
-        [sys.executable, "-c", TRIAL, str(pod.namespace), str(sibling), str(confine.FIRST_WORKER_UID), str(victim)],
+        [sys.executable, "-c", TRIAL, str(pod.namespace), str(sibling), str(uid), str(victim)],
         capture_output=True,
         text=True,
         pass_fds=(pod.namespace,),
@@ -142,12 +160,32 @@ def test_it_leaves_its_namespace_for_no_other(found):
 
 
 def test_it_reaches_no_sibling(found):
-    assert found["ptrace"] == "Operation not permitted"
-    assert found["memory"] == "Permission denied"
-    assert found["environment"] == "Permission denied"
+    assert_reads_nothing(found)
+    if OWN_USERS:
+        assert found["signal"] == "Operation not permitted"
+
+
+def assert_reads_nothing(found):
+    for attack in ("ptrace", "peek", "take socket"):
+        assert found[attack] == "Operation not permitted", attack
+    for attack in ("memory", "environment", "namespace"):
+        assert found[attack] == "Permission denied", attack
     if OWN_USERS:
         assert found["descriptors"] == "Permission denied"
-        assert found["signal"] == "Operation not permitted"
+
+
+def test_it_gains_nothing(found):
+    assert found["mount"] == "Operation not permitted"
+    assert found["capabilities"] == "Operation not permitted"
+
+
+def test_the_supervisor_reads_no_worker(pod, sibling, tmp_path):
+    found = trial(pod, sibling, tmp_path, confine.SUPERVISOR_UID)
+    assert_reads_nothing(found)
+    for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
+        assert int(field(found["status"], name), 16) == 0
+    assert field(found["status"], "NoNewPrivs") == "1"
+    assert found["setns"] == "cannot enter the network namespace: Operation not permitted"
 
 
 def test_it_writes_nobody_elses_files(found):
