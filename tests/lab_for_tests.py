@@ -139,9 +139,11 @@ class Lab:
 
 
 class MakeLab(Protocol):
-    """The fixture `lab`: `lab(manifests, bare=True, nodes=2, user=False)` brings one up."""
+    """The fixture `lab`: `lab(manifests, bare=True, nodes=2, user=False, dual=False)` brings one up."""
 
-    def __call__(self, manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False) -> Lab:
+    def __call__(
+        self, manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False, dual: bool = False
+    ) -> Lab:
         """Bring a lab up and return it when everything is ready."""
 
 

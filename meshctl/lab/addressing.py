@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 FABRIC = IPv4Network("172.30.0.0/24")
 FABRIC_GATEWAY = FABRIC[1]
@@ -14,8 +14,21 @@ ISTIOD = IPv4Address("10.96.0.15")
 PROBE_SOURCE = IPv4Address("169.254.7.127")
 """Where the kubelet role's probes come from; capture rules let this address pass (Istio's host probe address)."""
 
+FABRIC_V6 = IPv6Network("fd00:172:30::/120")
+PODS_V6 = IPv6Network("fd00:10:244::/112")
+SERVICES_V6 = IPv6Network("fd00:10:96::/112")
+_TWINS = ((FABRIC, FABRIC_V6), (PODS, PODS_V6), (SERVICES, SERVICES_V6))
+
 MOST_NODES = 200
 _FIRST_ALLOCATED_SERVICE = 256
+
+
+def twin(address: IPv4Address) -> IPv6Address:
+    """Return the IPv6 address of whoever has this IPv4 address of the lab, in a lab with both families."""
+    for range_v4, range_v6 in _TWINS:
+        if address in range_v4:
+            return range_v6[int(address) - int(range_v4.network_address)]
+    raise ValueError(f"{address} is no address of a lab")
 
 
 def node_name(index: int) -> str:
@@ -31,6 +44,11 @@ def node_address(index: int) -> IPv4Address:
 def pod_range(index: int) -> IPv4Network:
     """Return the range that a node's pods get their addresses from."""
     return IPv4Network((int(PODS.network_address) + index * 256, 24))
+
+
+def pod_range_v6(index: int) -> IPv6Network:
+    """Return the IPv6 twin of a node's range."""
+    return IPv6Network((int(twin(pod_range(index).network_address)), 120))
 
 
 def pod_gateway(index: int) -> IPv4Address:

@@ -21,14 +21,15 @@ _RENDERED = re.compile(r"^stdin:[0-9]+: ", re.MULTILINE)
 class Admission:
     """Asks `istiod-lite check`, as an API server asks an admission webhook; a bare lab has no mesh and asks nobody."""
 
-    def __init__(self, init: Init, objects: Path, *, bare: bool) -> None:
+    def __init__(self, init: Init, objects: Path, *, bare: bool, dual: bool = False) -> None:
         self._init = init
         self._objects = objects
         self._bare = bare
+        self._dual = dual
 
     async def check(self, bodies: Sequence[Body], source: str) -> None:
         """Raise Failure, with all that is wrong, unless every object is good. `source` is the file they came from."""
-        problems = [problem for body in bodies for problem in problems_of(body)]
+        problems = [problem for body in bodies for problem in problems_of(body, dual=self._dual)]
         if problems:
             raise Failure("\n".join(problems))
         if self._bare:
@@ -49,14 +50,14 @@ class Admission:
             raise Failure(said or f"istiod-lite check ended with {output.code} and no reason.")
 
 
-def problems_of(body: Body) -> Iterable[str]:
-    """Say what a lab cannot run in an object of a kind that it runs itself."""
+def problems_of(body: Body, *, dual: bool = False) -> Iterable[str]:
+    """Say what a lab, with both address families if `dual`, cannot run in an object of a kind that it runs itself."""
     key = key_of(body)
     if key.kind in {"Service", "Pod", "Deployment"} and not isinstance(body.get("spec"), dict):
         yield f"{key} has no spec."
         return
     if key.kind == "Service":
-        yield from _service_problems(str(key), body["spec"])
+        yield from _service_problems(str(key), body["spec"], dual=dual)
     elif key.kind == "Deployment":
         if not isinstance(body["spec"].get("replicas", 1), int):
             yield f"{key}: spec.replicas is not a number."
@@ -70,7 +71,14 @@ def problems_of(body: Body) -> Iterable[str]:
         yield from _pod_problems(str(key), body["spec"])
 
 
-def _service_problems(where: str, spec: Body) -> Iterable[str]:
+def _service_problems(where: str, spec: Body, *, dual: bool) -> Iterable[str]:
+    if (spec.get("ipFamilies") or ["IPv4"])[0] != "IPv4":
+        yield (
+            f"{where}: spec.ipFamilies begins with {spec['ipFamilies'][0]}, but a lab's services are IPv4 or both: "
+            "write ipFamilyPolicy: PreferDualStack instead."
+        )
+    if spec.get("ipFamilyPolicy") == "RequireDualStack" and not dual:
+        yield f"{where}: spec.ipFamilyPolicy RequireDualStack needs a lab that is up with --ip-families dual."
     address = spec.get("clusterIP")
     if address not in {None, "", "None"} and not _is_service_address(address):
         yield f"{where}: spec.clusterIP {address} is no address of {SERVICES}, which a lab's services are in."

@@ -63,7 +63,7 @@ class Control:
         objects = self._store.objects
         return (
             namespace_edits(objects)
-            or service_edits(objects)
+            or service_edits(objects, dual=self._network.dual)
             or deployment_edits(objects, _suffix)
             or scheduler_edits(objects, [node.name for node in self._nodes])
         )
@@ -82,7 +82,7 @@ class Control:
     async def _publish_services(self) -> None:
         services = backed_services(self._store.objects)
         self.zone = zone(services, self._store.of_kind("ServiceEntry"))
-        rules = service_rules(services)
+        rules = service_rules(services, dual=self._network.dual)
         if rules != self._rules:
             await asyncio.gather(*(self._network.set_rules(node, rules) for node in self._nodes))
             self._rules = rules

@@ -56,7 +56,7 @@ def main() -> None:
     given: dict[str, Any] = json.load(sys.stdin)
     told = Told(
         Place(sys.argv[1], Path(given["root"])),
-        Options(nodes=given["nodes"], bare=given["bare"], trust_domain=given["trust_domain"]),
+        Options(nodes=given["nodes"], bare=given["bare"], trust_domain=given["trust_domain"], dual=given["dual"]),
         given["reporter"],
     )
     os.umask(0o022)
@@ -96,7 +96,7 @@ class Daemon:
         expose_programs()
         init, store, issuer = Init(), Store(place.objects), TokenIssuer()
         place.jwks.write_text(issuer.jwks(), encoding="utf-8")
-        network = Network(init)
+        network = Network(init, dual=options.dual)
         await network.make_fabric()
         numbers = range(1, options.nodes + 1)
         nodes = await asyncio.gather(*(network.add_node(number, options.nodes) for number in numbers))
@@ -106,7 +106,9 @@ class Daemon:
         kubelet = Kubelet(around, by_name, agents.get)
         control = Control(store, network, kubelet, nodes)
         await self._serve_names(control, nodes)
-        api = Api(store, Admission(init, place.objects, bare=options.bare), StatusFolder(place.status))
+        api = Api(
+            store, Admission(init, place.objects, bare=options.bare, dual=options.dual), StatusFolder(place.status)
+        )
         for body in self._first_objects():
             api.write(body)
         tasks.create_task(control.run())

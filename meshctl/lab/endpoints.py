@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from meshctl.lab.store import Objects, of_kind
@@ -39,6 +39,7 @@ class Backed:
     ports: tuple[ServicePort, ...]
     pods: tuple[tuple[str, IPv4Address], ...]
     """Names and addresses of the pods that answer."""
+    address_v6: IPv6Address | None = None
 
 
 def backed_services(objects: Objects) -> list[Backed]:
@@ -69,7 +70,13 @@ def _backed(service: Body, pods: Iterable[Body]) -> Backed:
         address=None if address in {None, "", "None"} else IPv4Address(address),
         ports=tuple(_port(port, serving) for port in spec.get("ports") or ()),
         pods=tuple((pod["metadata"]["name"], IPv4Address(pod["status"]["podIP"])) for pod in serving),
+        address_v6=_second_address(spec),
     )
+
+
+def _second_address(spec: Body) -> IPv6Address | None:
+    found = (ip_address(text) for text in spec.get("clusterIPs") or () if text != "None")
+    return next((one for one in found if isinstance(one, IPv6Address)), None)
 
 
 def _answers(pod: Body, spec: Body) -> bool:

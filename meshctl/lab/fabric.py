@@ -14,10 +14,13 @@ from meshctl.lab.addressing import (
     DNS,
     FABRIC,
     FABRIC_GATEWAY,
+    FABRIC_V6,
     PROBE_SOURCE,
     node_address,
     pod_gateway,
     pod_range,
+    pod_range_v6,
+    twin,
 )
 
 BRIDGE = "fabric"
@@ -29,6 +32,7 @@ NODE_SYSCTLS = {
     "net/ipv4/conf/all/route_localnet": "0",
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv6/conf/all/forwarding": "1",
 }
 POD_SYSCTLS = {
     "net/ipv4/conf/all/rp_filter": "0",
@@ -51,20 +55,28 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def fabric() -> str:
-    """Return the batch that makes the bridge."""
+def fabric(*, dual: bool = False) -> str:
+    """Return the batch that makes the bridge; here and below `dual` lays IPv6 beside IPv4."""
+    second = (f"addr add {twin(FABRIC_GATEWAY)}/{FABRIC_V6.prefixlen} dev {BRIDGE}",) if dual else ()
     return _lines(
         (
             "link set lo up",
             f"link add {BRIDGE} type bridge",
             f"addr add {FABRIC_GATEWAY}/{FABRIC.prefixlen} dev {BRIDGE}",
+            *second,
             f"link set {BRIDGE} up",
         )
     )
 
 
-def node(index: int, nodes: int, netns_path: str) -> Batches:
+def node(index: int, nodes: int, netns_path: str, *, dual: bool = False) -> Batches:
     """Return what connects a node to the fabric. The default route exists so that virtual addresses are routable."""
+    others = [other for other in range(1, nodes + 1) if other != index]
+    second = (
+        f"addr add {twin(node_address(index))}/{FABRIC_V6.prefixlen} dev eth0",
+        f"route add ::/0 via {twin(FABRIC_GATEWAY)}",
+        *(f"route add {pod_range_v6(other)} via {twin(node_address(other))}" for other in others),
+    )
     outer = (
         f"link add node{index} type veth peer name eth0 netns {netns_path}",
         f"link set node{index} master {BRIDGE} up",
@@ -76,7 +88,8 @@ def node(index: int, nodes: int, netns_path: str) -> Batches:
         f"addr add {node_address(index)}/{FABRIC.prefixlen} dev eth0",
         "link set eth0 up",
         f"route add default via {FABRIC_GATEWAY}",
-        *(f"route add {pod_range(other)} via {node_address(other)}" for other in range(1, nodes + 1) if other != index),
+        *(f"route add {pod_range(other)} via {node_address(other)}" for other in others),
+        *(second if dual else ()),
     )
     return Batches(_lines(outer), _lines(inner))
 
@@ -86,9 +99,20 @@ def pod_link(address: IPv4Address) -> str:
     return f"pod{int(address) & 0xFF}"
 
 
-def pod(node_index: int, address: IPv4Address, netns_path: str) -> Batches:
+def pod(node_index: int, address: IPv4Address, netns_path: str, *, dual: bool = False) -> Batches:
     """Return what connects a pod to its node."""
     gateway, link = pod_gateway(node_index), pod_link(address)
+    gateway_v6, address_v6 = twin(gateway), twin(address)
+    second = Batches(
+        _lines((f"addr add {gateway_v6}/128 dev {link}", f"route add {address_v6}/128 dev {link}")),
+        _lines(
+            (
+                f"addr add {address_v6}/128 dev eth0",
+                f"route add {gateway_v6}/128 dev eth0",
+                f"route add ::/0 via {gateway_v6} dev eth0",
+            )
+        ),
+    )
     outer = (
         f"link add {link} type veth peer name eth0 netns {netns_path}",
         f"addr add {gateway}/32 dev {link}",
@@ -102,4 +126,6 @@ def pod(node_index: int, address: IPv4Address, netns_path: str) -> Batches:
         f"route add {gateway}/32 dev eth0 scope link",
         f"route add default via {gateway} dev eth0",
     )
+    if dual:
+        return Batches(_lines(outer) + second.outer, _lines(inner) + second.inner)
     return Batches(_lines(outer), _lines(inner))

@@ -36,6 +36,8 @@ class Options:
     nodes: int
     bare: bool
     trust_domain: str
+    dual: bool = False
+    """IPv6 beside IPv4."""
 
 
 def launch(place: Place, options: Options) -> None:
@@ -120,6 +122,7 @@ def _become_daemon(place: Place, options: Options, lock: int, reporter: int) -> 
         "nodes": options.nodes,
         "bare": options.bare,
         "trust_domain": options.trust_domain,
+        "dual": options.dual,
         "reporter": reporter,
         "lock": lock,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import dns.flags
 import dns.message
@@ -26,6 +26,9 @@ DOMAIN = "cluster.local"
 TTL = 5
 """Seconds. Short, because a lab's pods come and go while somebody watches."""
 
+_KINDS = {dns.rdatatype.A: ("A", 4), dns.rdatatype.AAAA: ("AAAA", 6)}
+"""Record types of addresses, with the version of IP."""
+
 SEARCH = "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n"
 
 
@@ -33,7 +36,7 @@ SEARCH = "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n
 class Zone:
     """Names of the lab, lower case and without the final dot. `names` includes those that only have names below."""
 
-    addresses: Mapping[str, tuple[IPv4Address, ...]]
+    addresses: Mapping[str, tuple[IPv4Address | IPv6Address, ...]]
     services: Mapping[str, tuple[tuple[int, str], ...]]
     """SRV: port and host."""
     names: frozenset[str]
@@ -41,12 +44,14 @@ class Zone:
 
 def zone(services: Iterable[Backed], entries: Iterable[Body] = ()) -> Zone:
     """Return the names that services have, and the hosts of ServiceEntries that say where they are."""
-    addresses = {host: found for entry in entries for host, found in _hosts(entry)}
+    addresses: dict[str, tuple[IPv4Address | IPv6Address, ...]] = {
+        host: found for entry in entries for host, found in _hosts(entry)
+    }
     ports: dict[str, tuple[tuple[int, str], ...]] = {}
     for backed in services:
         host = f"{backed.name}.{backed.namespace}.svc.{DOMAIN}"
         if backed.address is not None:
-            addresses[host] = (backed.address,)
+            addresses[host] = (backed.address, *((backed.address_v6,) if backed.address_v6 is not None else ()))
             for port in backed.ports:
                 if port.name:
                     ports[f"_{port.name}._{port.protocol}.{host}"] = ((port.port, host),)
@@ -95,8 +100,9 @@ def answer(query: dns.message.Message, known: Zone) -> dns.message.Message:
     question = query.question[0]
     name = question.name.to_text(omit_final_dot=True).lower()
     found = known.addresses.get(name) or _pod_address(name)
-    if found and question.rdtype == dns.rdatatype.A:
-        response.answer.append(_records(question.name, "A", (str(address) for address in found)))
+    kind = _KINDS.get(question.rdtype)
+    if kind is not None and (texts := [str(address) for address in found if address.version == kind[1]]):
+        response.answer.append(_records(question.name, kind[0], texts))
     elif name in known.services and question.rdtype == dns.rdatatype.SRV:
         entries = known.services[name]
         response.answer.append(

@@ -33,31 +33,33 @@ class Node:
 class Network:
     """Makes nodes and pods' namespaces."""
 
-    def __init__(self, init: Init) -> None:
+    def __init__(self, init: Init, *, dual: bool = False) -> None:
         self._init = init
+        self.dual = dual
+        """Everything has an IPv6 address beside its IPv4 address."""
         self._env = {"PATH": program_path(), "LANG": "C.UTF-8"}
         self._fabric = Netns.current()
 
     async def make_fabric(self) -> None:
         """Make the bridge that nodes hang on."""
-        await self._ip(fabric.fabric(), self._fabric)
+        await self._ip(fabric.fabric(dual=self.dual), self._fabric)
 
     async def add_node(self, index: int, nodes: int) -> Node:
         """Make node `index` of `nodes` and lay the base of its service rules."""
         netns = Netns.create()
         netns.set_sysctls(fabric.NODE_SYSCTLS)
-        batches = fabric.node(index, nodes, _path(netns))
+        batches = fabric.node(index, nodes, _path(netns), dual=self.dual)
         await self._ip(batches.outer, self._fabric, netns)
         await self._ip(batches.inner, netns)
         node = Node(index, netns)
-        await self.set_rules(node, service_rules.BASE)
+        await self.set_rules(node, service_rules.base(dual=self.dual))
         return node
 
     async def add_pod(self, node: Node, address: IPv4Address) -> Netns:
         """Make a pod's namespace and connect it to its node."""
         netns = Netns.create()
         netns.set_sysctls(fabric.POD_SYSCTLS)
-        batches = fabric.pod(node.index, address, _path(netns))
+        batches = fabric.pod(node.index, address, _path(netns), dual=self.dual)
         await self._ip(batches.outer, node.netns, netns)
         await self._ip(batches.inner, netns)
         return netns

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from meshctl.config import program_path
+from meshctl.lab.addressing import twin
 from meshctl.lab.clock import now
 from meshctl.lab.container import Container, Shared
 from meshctl.lab.init import CommandFailed
@@ -144,8 +145,13 @@ class Pod:
 
     def _report(self) -> None:
         """Write the status as it is now."""
-        status = pod_status(self._states, self.address, self.node.address, self._since)
+        status = pod_status(self._states, self._addresses(), self.node.address, self._since)
         self._around.store.put({**self.body, "status": status})
+
+    def _addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        if self.address is None:
+            return ()
+        return (self.address, twin(self.address)) if self._around.network.dual else (self.address,)
 
     async def _until_deleted(self) -> None:
         while "deletionTimestamp" not in self.body["metadata"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 
@@ -28,7 +28,10 @@ class ContainerState:
 
 
 def pod_status(
-    containers: Sequence[ContainerState], address: IPv4Address | None, host: IPv4Address, since: str
+    containers: Sequence[ContainerState],
+    addresses: Sequence[IPv4Address | IPv6Address],
+    host: IPv4Address,
+    since: str,
 ) -> dict[str, Any]:
     """Return status as a kubelet writes it."""
     finished = bool(containers) and all(container.finished for container in containers)
@@ -39,8 +42,8 @@ def pod_status(
         phase = "Running" if started else "Pending"
     ready = bool(containers) and all(container.ready for container in containers)
     status: dict[str, Any] = {"phase": phase, "hostIP": str(host), "startTime": since}
-    if address is not None:
-        status |= {"podIP": str(address), "podIPs": [{"ip": str(address)}]}
+    if addresses:
+        status |= {"podIP": str(addresses[0]), "podIPs": [{"ip": str(address)} for address in addresses]}
     status["conditions"] = [
         {"type": "PodScheduled", "status": "True"},
         {"type": "ContainersReady", "status": str(ready)},

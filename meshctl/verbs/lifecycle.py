@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,13 @@ progress = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
 
+class IpFamilies(Enum):
+    """Which addresses a lab's nodes, pods and services have."""
+
+    IPV4 = "ipv4"
+    DUAL = "dual"
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to a command."""
     app.command("up")(up)
@@ -41,6 +49,7 @@ def up(
     nodes: Annotated[int, typer.Option(min=1, max=MOST_NODES, help="How many nodes.")] = 2,
     bare: Annotated[bool, typer.Option("--bare", help="Pods and services only: no istiod, no ztunnel.")] = False,
     trust_domain: Annotated[str, typer.Option(help="The trust domain of all identities.")] = "cluster.local",
+    ip_families: Annotated[IpFamilies, typer.Option(help="IPv4 only, or IPv6 beside it.")] = IpFamilies.IPV4,
     timeout: Annotated[float, typer.Option(help="Seconds until everything has to be ready.")] = 60.0,
 ) -> None:
     """Bring a lab up, apply manifests, and wait until everything is ready."""
@@ -49,7 +58,7 @@ def up(
     where = place(name)
     client = LabClient(where)
     progress.print(f"lab {name}: {nodes} nodes" + (", bare" if bare else ""))
-    launch(where, Options(nodes=nodes, bare=bare, trust_domain=trust_domain))
+    launch(where, Options(nodes, bare, trust_domain, ip_families is IpFamilies.DUAL))
     try:
         for source in sources:
             for line in client.apply(source, "default"):

@@ -15,10 +15,16 @@ def lab() -> Iterator[MakeLab]:
     made: list[Lab] = []
     with tempfile.TemporaryDirectory(prefix="ambit-") as runtime:
 
-        def make(manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False) -> Lab:
+        def make(manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False, dual: bool = False) -> Lab:
             new = new_lab(Path(runtime), user=user)
             made.append(new)
-            new.up(manifests, "--nodes", str(nodes), *(["--bare"] if bare else []))
+            new.up(
+                manifests,
+                "--nodes",
+                str(nodes),
+                *(["--bare"] if bare else []),
+                *(["--ip-families", "dual"] if dual else []),
+            )
             return new
 
         yield make

@@ -12,7 +12,7 @@ class Who(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/end":
             os._exit(0)
-        text = f"{socket.gethostname()} {sys.argv[2]} {self.client_address[0]}\n".encode()
+        text = f"{socket.gethostname()} {sys.argv[2]} {self.client_address[0].removeprefix('::ffff:')}\n".encode()
         self.send_response(200)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -22,4 +22,8 @@ class Who(BaseHTTPRequestHandler):
         print(format % args, flush=True)
 
 
-ThreadingHTTPServer(("", int(sys.argv[1])), Who).serve_forever()
+class BothFamilies(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+BothFamilies(("", int(sys.argv[1])), Who).serve_forever()

@@ -1,12 +1,16 @@
 """Services: who answers, the nftables rules, the names."""
 
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 
 import dns.message
 import dns.rcode
 import dns.rdatatype
 import pytest
 
+from meshctl.lab.admission import problems_of
+from meshctl.lab.controllers.edit import Put
+from meshctl.lab.controllers.service import service_edits
 from meshctl.lab.endpoints import Backed, Endpoint, ServicePort, backed_services
 from meshctl.lab.names import Zone, answer, resolv_conf, zone
 from meshctl.lab.service_rules import service_rules
@@ -92,6 +96,49 @@ class TestRules:
         empty = Backed("shop", "web", WEB.address, (ServicePort("http", "tcp", 80, ()),), ())
         rules = service_rules([HEADLESS, empty])
         assert "dnat" not in rules
+
+
+BOTH = replace(WEB, address_v6=IPv6Address("fd00:10:96::100"))
+
+
+class TestBothFamilies:
+    def test_a_service_that_wants_both_gets_both(self) -> None:
+        wants = service(ipFamilyPolicy="PreferDualStack")
+        [edit] = service_edits({key_of(wants): wants}, dual=True)
+        assert isinstance(edit, Put)
+        assert edit.body["spec"]["clusterIPs"] == ["10.96.1.0", "fd00:10:96::100"]
+        assert backed(edit.body).address_v6 == IPv6Address("fd00:10:96::100")
+
+    @pytest.mark.parametrize(("policy", "dual"), [("SingleStack", True), ("PreferDualStack", False)])
+    def test_others_get_one(self, policy: str, dual: bool) -> None:
+        body = service(ipFamilyPolicy=policy)
+        [edit] = service_edits({key_of(body): body}, dual=dual)
+        assert isinstance(edit, Put)
+        assert edit.body["spec"]["clusterIPs"] == ["10.96.1.0"]
+
+    def test_rules_of_both(self) -> None:
+        web = "add rule ip6 services addresses ip6 daddr fd00:10:96::100"
+        pods = ("fd00:10:244::102", "fd00:10:244::202")
+        choices = "{ 0 : fd00:10:244::102 . 8080, 1 : fd00:10:244::202 . 8080 }"
+        assert service_rules([BOTH], dual=True).splitlines()[5:] == [
+            "flush chain ip6 services addresses",
+            "flush set ip6 services hairpin",
+            f"add element ip6 services hairpin {{ {', '.join(f'{one} . {one}' for one in pods)} }}",
+            f"{web} tcp dport 80 dnat ip6 addr . port to numgen random mod 2 map {choices}",
+            f"{web} udp dport 53 dnat to [fd00:10:244::102]:5353",
+        ]
+
+    def test_each_kind_of_record_has_its_own_family(self) -> None:
+        both = zone([BOTH])
+        assert texts(ask(both, "web.shop.svc.cluster.local.", "A")) == {"10.96.1.0"}
+        assert texts(ask(both, "web.shop.svc.cluster.local.", "AAAA")) == {"fd00:10:96::100"}
+
+    def test_what_a_lab_cannot_do_is_refused_with_the_mend(self) -> None:
+        [fault] = problems_of(service(ipFamilies=["IPv6"]), dual=True)
+        assert "write ipFamilyPolicy: PreferDualStack" in fault
+        [fault] = problems_of(service(ipFamilyPolicy="RequireDualStack"))
+        assert "--ip-families dual" in fault
+        assert not list(problems_of(service(ipFamilyPolicy="RequireDualStack"), dual=True))
 
 
 @pytest.fixture
