@@ -8,9 +8,9 @@ from mesh.refusal import Refusal
 from waypoint.http.events import CANCEL, End, Event, RequestHead, Reset, ResponseHead
 
 if TYPE_CHECKING:
+    from waypoint.endpoint import Endpoint
     from waypoint.http.link import Link
     from waypoint.passage import Passage
-    from waypoint.plan import Endpoint
 
 
 class Attempt:

@@ -15,11 +15,12 @@ from mesh.refusal import Reason, Refusal
 from waypoint import sniff
 from waypoint.answer import Answer
 from waypoint.callee import resolve
+from waypoint.endpoint import Endpoint
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
-from waypoint.plan import Caller, Endpoint, Forward, Question, admitted, another, authorize_request, plan
+from waypoint.plan import Caller, Forward, Question, admitted, another, authorize_request, plan
 from waypoint.report import Arrival, of_connection, of_request
 from waypoint.sniff import Sniffed
 

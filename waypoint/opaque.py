@@ -12,7 +12,8 @@ from mesh.net.tunnel import Stream
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from waypoint.callee import Callee, resolve
-from waypoint.plan import Caller, Endpoint, Question, plan_opaque
+from waypoint.endpoint import Endpoint
+from waypoint.plan import Caller, Question, plan_opaque
 from waypoint.report import Arrival, of_connection
 from waypoint.scene import Scene
 

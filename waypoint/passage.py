@@ -19,6 +19,7 @@ from mesh.workload import AppProtocol
 from waypoint import filters
 from waypoint.answer import Answer, message
 from waypoint.attempt import Attempt
+from waypoint.endpoint import Endpoint
 from waypoint.http.events import (
     INTERNAL_ERROR,
     Body,
@@ -32,7 +33,7 @@ from waypoint.http.events import (
     value,
 )
 from waypoint.outcome import Outcome
-from waypoint.plan import Endpoint, Forward
+from waypoint.plan import Forward
 from waypoint.retry import Failure, Tried, again
 from waypoint.stretch import Stretch
 

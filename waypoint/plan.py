@@ -10,26 +10,28 @@ are asked; those of a backend's service are not (GEP-1294).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mesh.address import IP, Address
 from mesh.balance import Dice, pick, tiers
 from mesh.identity import Identity
-from mesh.policy import Call, HttpCall, Verdict, authorize
+from mesh.policy import Call, HttpCall, Policy, Verdict, authorize
 from mesh.refusal import Reason, Refusal
-from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable, best
-from mesh.route import RequestHead as RouteHead
+from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable
 from mesh.snapshot import Snapshot
-from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload, target_port
+from mesh.workload import AppProtocol, Service, Workload, target_port
 from waypoint import filters
 from waypoint.answer import Answer
 from waypoint.callee import Callee, Gateway, policies
 from waypoint.cors import cors_of, preflight
+from waypoint.endpoint import Endpoint, Ends
 from waypoint.http.events import RequestHead
 from waypoint.path import normal
+from waypoint.table import Table, table
 
-HBONE_PORT: Final = 15008
+_VERDICTS: Final = 256
+"""Verdicts kept for a question; callers that ask for ever new paths have no more."""
 _NEVER_FROM_A_CALLER: Final = frozenset({b"x-forwarded-client-cert"})
 """Fields by which a backend might take a caller for somebody else."""
 
@@ -42,6 +44,18 @@ class Caller:
     ip: IP
 
 
+class Memo:
+    """What follows from a question alone: worked out once, for all requests that ask it."""
+
+    __slots__ = ("ends", "policies", "table", "verdicts")
+
+    def __init__(self) -> None:
+        self.policies: tuple[Policy, ...] | None = None
+        self.verdicts: dict[HttpCall, Verdict] = {}
+        self.table: Table | None = None
+        self.ends: dict[tuple[str, int], Ends] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One call to be decided: everything but the request itself."""
@@ -51,40 +65,7 @@ class Question:
     callee: Callee
     caller: Caller
     dice: Dice
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The pod that is called: where, by which way, and who it has to be."""
-
-    workload: Workload
-    address: Address
-    protocol: AppProtocol
-    service: Service | None = None
-    port: int = 0
-    """The service's port that was called."""
-
-    @property
-    def key(self) -> str:
-        """The same for all requests that may share a connection."""
-        return f"{self.address} {self.tunnel} {self.workload.identity}"
-
-    @property
-    def key_of_service(self) -> str:
-        """What is counted together for the service's sake; a pod that was called itself counts alone."""
-        return self.service.key if self.service is not None else self.workload.uid
-
-    @property
-    def tunnel(self) -> Address | None:
-        """Where its HBONE server listens; None where it is reached by plain TCP."""
-        if self.workload.tunnel is TunnelProtocol.HBONE:
-            return Address(self.address.ip, HBONE_PORT)
-        return None
-
-    @property
-    def accepts(self) -> frozenset[Identity]:
-        """Who may answer there."""
-        return frozenset({self.workload.identity})
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +95,7 @@ def plan(question: Question, request: RequestHead) -> Forward | Answer:
 
 def plan_opaque(question: Question) -> Endpoint | Refusal:
     """Decide a connection of which only layer 4 is known."""
-    verdict = authorize(policies(question.snapshot, question.here, question.callee), _call(question, None))
+    verdict = authorize(_policies(question), _call(question, None))
     if not verdict.allowed:
         return Refusal(Reason.POLICY_DENIED, verdict.why)
     return _called(question)
@@ -122,37 +103,37 @@ def plan_opaque(question: Question) -> Endpoint | Refusal:
 
 def admitted(request: RequestHead) -> RequestHead:
     """The request as everybody behind this point sees it: its path in normal form, without fields to be forged."""
-    headers = tuple(field for field in request.headers if field[0] not in _NEVER_FROM_A_CALLER)
-    return replace(request, path=normal(request.path), headers=headers)
+    path = normal(request.path)
+    forged = any(name in _NEVER_FROM_A_CALLER for name, _ in request.headers)
+    if path == request.path and not forged:
+        return request
+    headers = tuple(pair for pair in request.headers if pair[0] not in _NEVER_FROM_A_CALLER)
+    return replace(request, path=path, headers=headers)
 
 
 def authorize_request(question: Question, request: RequestHead) -> Verdict:
     """The verdict of the policies in force here on one request."""
     path = request.path.partition(b"?")[0]
     http = HttpCall(_text(request.method), _text(path), _text(request.authority))
-    return authorize(policies(question.snapshot, question.here, question.callee), _call(question, http))
-
-
-def route_head(request: RequestHead) -> RouteHead:
-    """The request as routes match it."""
-    path, _, query = request.path.partition(b"?")
-    headers = tuple((_text(name), _text(value)) for name, value in request.headers)
-    return RouteHead(
-        _text(request.method), _text(request.authority), _text(path), _text(query), headers, _text(request.scheme)
-    )
+    verdicts = question.memo.verdicts
+    verdict = verdicts.get(http)
+    if verdict is None:
+        if len(verdicts) >= _VERDICTS:
+            verdicts.clear()
+        verdict = verdicts[http] = authorize(_policies(question), _call(question, http))
+    return verdict
 
 
 def _routed(question: Question, request: RequestHead) -> Forward | Answer:
     service = question.callee.service
     if service is None:
         return _straight(question, request)
-    snapshot, port = question.snapshot, question.callee.port
-    routes = applicable(snapshot.routes_of(service.key), service.key, port, question.caller.identity.namespace)
-    if not routes:
+    rules = _table(question, service)
+    if not rules.routes:
         return _straight(question, request)
-    choice = best(routes, route_head(request))
+    choice = rules.best(request)
     if choice is None:
-        names = ", ".join(route.key for route in routes)
+        names = ", ".join(route.key for route in rules.routes)
         return Answer(404, refusal=Refusal(Reason.NO_ROUTE, f"no rule matches the request ({names})"))
     return _by_rule(question, request, choice)
 
@@ -255,18 +236,45 @@ def _called(question: Question) -> Endpoint | Refusal:
 def _endpoint(
     question: Question, service: Service, port: int, tried: frozenset[str] = frozenset()
 ) -> Endpoint | Refusal:
-    members = question.snapshot.endpoints(service.key)
-    here = question.here
-    reached = [one for one in members if one.addresses and one.network == here.network]
-    targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
-    candidates = [one for one in reached if one.uid in targets and one.uid not in tried]
-    chosen = pick(tiers(candidates, service.balancing, own_workload(question)), question.dice)
+    ends = _ends(question, service, port)
+    chosen = pick(ends.tiers, question.dice, tried=tried)
     if chosen is None:
-        what = "no endpoint" if not members else f"none of {len(members)} endpoints usable"
+        what = "no endpoint" if not ends.members else f"none of {ends.members} endpoints usable"
         return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")
-    declared = service.port(port)
-    protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
-    return Endpoint(chosen, Address(chosen.addresses[0], targets[chosen.uid]), protocol, service, port)
+    made = ends.made.get(chosen.uid)
+    if made is None:
+        at = Address(chosen.addresses[0], ends.targets[chosen.uid])
+        made = ends.made[chosen.uid] = Endpoint(chosen, at, ends.protocol, service, port)
+    return made
+
+
+def _ends(question: Question, service: Service, port: int) -> Ends:
+    found = question.memo.ends.get((service.key, port))
+    if found is None:
+        members = question.snapshot.endpoints(service.key)
+        reached = [one for one in members if one.addresses and one.network == question.here.network]
+        targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
+        candidates = [one for one in reached if one.uid in targets]
+        declared = service.port(port)
+        protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
+        usable = tiers(candidates, service.balancing, own_workload(question))
+        found = question.memo.ends[service.key, port] = Ends(usable, targets, len(members), protocol)
+    return found
+
+
+def _table(question: Question, service: Service) -> Table:
+    found = question.memo.table
+    if found is None:
+        routes, space = question.snapshot.routes_of(service.key), question.caller.identity.namespace
+        found = question.memo.table = table(applicable(routes, service.key, question.callee.port, space))
+    return found
+
+
+def _policies(question: Question) -> tuple[Policy, ...]:
+    found = question.memo.policies
+    if found is None:
+        found = question.memo.policies = policies(question.snapshot, question.here, question.callee)
+    return found
 
 
 def own_workload(question: Question) -> Workload | None:

@@ -13,9 +13,9 @@ from mesh.route import Choice
 from mesh.snapshot import Snapshot
 from waypoint.answer import is_grpc
 from waypoint.callee import Callee, Gateway
+from waypoint.endpoint import Endpoint
 from waypoint.http.events import RequestHead, value
 from waypoint.outcome import Outcome
-from waypoint.plan import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _source(snapshot: Snapshot, here: Gateway, arrival: Arrival) -> Party:
 
 def _destination(endpoint: Endpoint | None, callee: Callee | Refusal) -> Party:
     if endpoint is not None:
-        return Party(endpoint.address, endpoint.workload, endpoint.workload.identity)
+        return endpoint.party
     return Party() if isinstance(callee, Refusal) else Party(callee.address, callee.workload)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mesh.net.deadlines import Deadlines
     from mesh.net.relay import Relay
     from waypoint.attempt import Attempt
-    from waypoint.plan import Endpoint
+    from waypoint.endpoint import Endpoint
 
 _IDLE_SECONDS: Final = 60.0
 _LINKS: Final = 1024

@@ -8,15 +8,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from mesh.net.request_metrics import RequestMetrics
 from mesh.record import Event, Party, Record, Reporter, labels
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _EMPTY: Final = Record(Event.OPENED, Reporter.SOURCE, Party(), Party())
 _NAMES: Final = tuple(labels(_EMPTY))
-_MILLISECONDS: Final = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 _SECONDS: Final = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600)
-_BYTES: Final = (1, 8, 64, 512, 4096, 32768, 262144, 2097152, 16777216, 134217728, 1073741824)
 _CACHED: Final = 4096
 """Sets of labels that are kept at hand."""
 
@@ -34,12 +33,8 @@ class Metrics:
         self.tcp_first_byte = self._histogram(
             "ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS
         )
-        self._requests = self._counter("istio_requests", "HTTP requests", "response_code", "grpc_response_status")
-        self._duration = self._histogram(
-            "istio_request_duration_milliseconds", "Duration of HTTP requests", _MILLISECONDS, "response_code"
-        )
-        self._request_bytes = self._histogram("istio_request_bytes", "Request body size", _BYTES, "response_code")
-        self._response_bytes = self._histogram("istio_response_bytes", "Response body size", _BYTES, "response_code")
+        self._requests = RequestMetrics()
+        self.registry.register(self._requests)
         self._tallies: dict[tuple[object, ...], _Tally] = {}
         Gauge("istio_build", "The running version", ["component", "tag"], registry=self.registry).labels(
             component="ambit", tag=build
@@ -56,7 +51,7 @@ class Metrics:
     def observe(self, record: Record) -> None:
         """Count one record."""
         if record.http is not None:
-            self._observe_request(record, labels(record))
+            self._requests.observe(record, record.http)
         elif record.event is Event.OPENED:
             self._tally(record).opened.inc()
         elif record.event is Event.CLOSED:
@@ -97,17 +92,6 @@ class Metrics:
         tally.received.inc(up)
         if record.first_byte_seconds is not None:
             tally.first_byte.observe(record.first_byte_seconds)
-
-    def _observe_request(self, record: Record, common: dict[str, str]) -> None:
-        http = record.http
-        if http is None:
-            return
-        code = str(http.status)
-        grpc = "" if http.grpc_status is None else str(http.grpc_status)
-        self._requests.labels(**common, response_code=code, grpc_response_status=grpc).inc()
-        self._duration.labels(**common, response_code=code).observe(record.seconds * 1000)
-        self._request_bytes.labels(**common, response_code=code).observe(record.received)
-        self._response_bytes.labels(**common, response_code=code).observe(record.sent)
 
     def _counter(self, name: str, text: str, *extra: str) -> Counter:
         return Counter(name, text, (*_NAMES, *extra), registry=self.registry)

@@ -1,0 +1,71 @@
+"""Where a request can go: an endpoint, and those of a service on one port. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mesh.address import Address
+from mesh.balance import Tiers
+from mesh.record import Party
+from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload
+
+HBONE_PORT: Final = 15008
+
+
+class Endpoint:
+    """The pod that is called: where, by which way, and who it has to be. Equal when these are."""
+
+    __slots__ = ("accepts", "address", "key", "party", "port", "protocol", "service", "tunnel", "workload")
+
+    def __init__(
+        self,
+        workload: Workload,
+        address: Address,
+        protocol: AppProtocol,
+        service: Service | None = None,
+        port: int = 0,
+    ) -> None:
+        self.workload = workload
+        self.address = address
+        self.protocol = protocol
+        self.service = service
+        self.port = port
+        """The service's port that was called."""
+        hbone = workload.tunnel is TunnelProtocol.HBONE
+        self.tunnel = Address(address.ip, HBONE_PORT) if hbone else None
+        """Where its HBONE server listens; None where it is reached by plain TCP."""
+        self.accepts = frozenset({workload.identity})
+        """Who may answer there."""
+        self.key = f"{address} {self.tunnel} {workload.identity}"
+        """The same for all requests that may share a connection."""
+        self.party = Party(address, workload, workload.identity)
+
+    @property
+    def key_of_service(self) -> str:
+        """What is counted together for the service's sake; a pod that was called itself counts alone."""
+        return self.service.key if self.service is not None else self.workload.uid
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and self._facts() == other._facts()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.key})"
+
+    def _facts(self) -> tuple[object, ...]:
+        return self.workload, self.address, self.protocol, self.service
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A service's endpoints on one port: those that can be called, and how many there are in all."""
+
+    tiers: Tiers
+    targets: Mapping[str, int]
+    members: int
+    protocol: AppProtocol
+    made: dict[str, Endpoint] = field(default_factory=dict)
