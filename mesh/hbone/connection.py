@@ -24,7 +24,7 @@ class Connection(Exchanges):
 
     # ---- what the owner does
 
-    def output(self) -> memoryview | bytes:
+    def output(self) -> memoryview:
         """All that is to be sent, as one piece that is valid until the next call of anything here."""
         self.pending = False
         return self._outbox.empty()

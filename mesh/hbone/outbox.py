@@ -51,10 +51,10 @@ class Outbox:
         _pack(self._buffer, self.filled, count << 8, 0, stream_id)
         self.filled += HEAD_SIZE + count
 
-    def empty(self) -> memoryview | bytes:
+    def empty(self) -> memoryview:
         """Everything, as one piece that is valid until the next `put` or `hole`; the outbox is empty after."""
         size, self.filled = self.filled, 0
         if not self._spill:
             return self._view[:size]
         spill, self._spill = self._spill, bytearray()
-        return bytes(self._view[:size]) + spill
+        return memoryview(bytes(self._view[:size]) + spill)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
+import errno
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from mesh.net.tls import PeerRefused, Session, refusal_of
+from mesh.net.tls import HandshakeFault, PeerRefused, Session
 from mesh.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ async def shake(
         return judge(session)
     except trio.TooSlowError:
         return Refusal(Reason.HANDSHAKE_TIMEOUT, f"no TLS handshake within {timeout:g} s")
-    except ssl.SSLError as fault:
+    except HandshakeFault as fault:
         _send_alert(sock, session)
-        return refusal_of(fault)
+        return fault.refusal
     except OSError as fault:
         return Refusal(Reason.TLS_FAILED, f"the connection broke during the TLS handshake: {fault.strerror or fault}")
     except PeerRefused as fault:
@@ -45,21 +45,20 @@ async def shake(
 async def _exchange(sock: trio.socket.SocketType, session: Session) -> None:
     while True:
         done = session.handshake()
-        ours = session.outgoing.read()
+        ours = session.output()
         while ours:
             ours = ours[await sock.send(ours) :]
         if done:
             return
         theirs = await sock.recv(_READ)
-        if theirs:
-            session.incoming.write(theirs)
-        else:
-            session.incoming.write_eof()
+        if not theirs:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the peer hung up")
+        session.receive(theirs)
 
 
 def _send_alert(sock: socket.socket, session: Session) -> None:
     """Let the peer know why, if its window has room."""
-    alert = session.outgoing.read()
+    alert = session.output()
     if alert:
         try:
             sock.send(alert)

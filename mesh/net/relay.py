@@ -25,7 +25,8 @@ KEEP_ALIVE: Final = 10.0
 """Seconds between two ticks."""
 _TURNS: Final = 64
 """Turns in a row before the other trio tasks get theirs, however busy the sockets are."""
-_CIPHERTEXT: Final = 512 * 1024
+_CIPHERTEXT: Final = 513 * 1024
+"""An outbox full of frames, as records; and what is read at once."""
 _PLAINTEXT: Final = 1024 * 1024
 
 Handler = Callable[[int], None]
@@ -84,7 +85,7 @@ class Relay:
         self.epoll = select.epoll()
         self.handlers: dict[int, Handler] = {}
         self.ciphertext = memoryview(bytearray(_CIPHERTEXT))
-        """Scratch for one read; nobody keeps anything in it."""
+        """Scratch for one read, or one sending; nobody keeps anything in it."""
         self.plaintext = memoryview(bytearray(_PLAINTEXT))
         """Scratch for one decryption, likewise."""
         self.residents: set[Mortal] = set()

@@ -1,24 +1,52 @@
 """Mutual TLS between workloads: TLS 1.3, HTTP/2 by ALPN, identities by SPIFFE id (SPIFFE X509-SVID, section 5).
 
 Host names play no part: a client sends none and accepts a set of identities; a server accepts its own trust domain.
+OpenSSL, that of the `cryptography` library, shakes hands; the records behind the handshake are `records.py`'s.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
 from mesh.identity import Identity
+from mesh.net.records import Records
+from mesh.net.traffickeys import SUITES, TrafficKeys
 from mesh.refusal import Reason, Refusal
 
-_RECORD: Final = 16_384
-"""The most plaintext that one record holds (RFC 8446, section 5.1)."""
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from OpenSSL.crypto import X509Store
+
+_ALPN: Final = b"h2"
+_FLIGHT: Final = 16_384
+_HEAD: Final = 5
+_LONGEST_RECORD: Final = _HEAD + 16_384 + 256
+_VERSION: Final = b"\x03"
+"""The second byte of whatever is TLS."""
+_LABELS: Final = (b"CLIENT_TRAFFIC_SECRET_0", b"SERVER_TRAFFIC_SECRET_0")
 _EXPIRED: Final = 10
-"""X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
+_VERDICTS: Final = {
+    3: "unable to get certificate CRL",
+    7: "certificate signature failure",
+    9: "certificate is not yet valid",
+    _EXPIRED: "certificate has expired",
+    12: "CRL has expired",
+    18: "self-signed certificate",
+    19: "self-signed certificate in certificate chain",
+    20: "unable to get local issuer certificate",
+    21: "unable to verify the first certificate",
+    23: "certificate revoked",
+    26: "unsuitable certificate purpose",
+}
+"""What OpenSSL's verification finds, by X509_V_ERR_*, in its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,63 +68,102 @@ class PeerRefused(Exception):
         self.detail = detail
 
 
-class Session:
-    """One TLS connection between two memory buffers. Raises ssl.SSLError for what the peer does wrong."""
+class HandshakeFault(Exception):
+    """A handshake failed; `refusal` says why."""
 
-    def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
-        self.closed = False
-        """Whether the peer has said that it will send no more."""
-        self._tls = context.wrap_bio(self.incoming, self.outgoing, server_side=server)
-        self._read = cast("Callable[[int, memoryview], int]", self._tls.read)
-        self._write = self._tls.write
-        self._take = self.outgoing.read
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+@dataclass(slots=True)
+class _Story:
+    """What OpenSSL tells of one handshake while it goes on."""
+
+    secrets: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    verdict: int = 0
+
+
+class Session:
+    """One handshake, between what comes from the peer and what goes to it; and the records that follow."""
+
+    def __init__(self, context: SSL.Context, *, server: bool) -> None:
+        self._server = server
+        self._unread = b""
+        self._story = _Story()
+        self._tls = SSL.Connection(context)
+        self._tls.set_app_data(self._story)
+        if server:
+            self._tls.set_accept_state()
+        else:
+            self._tls.set_connect_state()
+
+    def receive(self, data: bytes) -> None:
+        """Take what the peer said."""
+        self._unread += data
+
+    def output(self) -> bytes:
+        """What is to be sent to the peer; after a fault, too."""
+        said = b""
+        with suppress(SSL.WantReadError):
+            while True:
+                said += self._tls.bio_read(_FLIGHT)
+        return said
 
     def handshake(self) -> bool:
-        """Go as far as possible; False when bytes from the peer are needed first."""
+        """Go as far as possible; False when bytes from the peer are needed first. Raises HandshakeFault.
+
+        OpenSSL gets whole records, one by one, so that it reads none of those that follow the handshake.
+        """
         try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
+            while not self._step():
+                record = self._record()
+                if not record:
+                    return False
+                self._tls.bio_write(record)
+        except SSL.Error as fault:
+            raise HandshakeFault(_refusal(fault, self._story.verdict)) from fault
+        if self._server:
+            self.output()  # OpenSSL offers tickets whatever it is told; nobody shall resume, so nobody gets one
         return True
 
-    def encrypt(self, plain: memoryview | bytes) -> bytes:
-        """Records that carry `plain`."""
-        self._write(plain)
-        return self._take()
-
-    def decrypt(self, cipher: memoryview | bytes, plain: memoryview, offset: int) -> int:
-        """Write what `cipher` holds into `plain` from `offset` on; returns where it ends. Partial records are kept."""
-        incoming, read = self.incoming, self._read
-        incoming.write(cipher)
-        try:
-            while incoming.pending:
-                count = read(_RECORD, plain[offset:])
-                if not count:
-                    self.closed = True
-                    break
-                offset += count
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.closed = True
-        return offset
-
-    def close(self) -> bytes:
-        """The bytes that tell the peer that we will send no more."""
-        with suppress(ssl.SSLError):  # it wants the peer's own farewell, for which nobody waits
-            self._tls.unwrap()
-        return self._take()
+    def records(self) -> Records:
+        """What follows a handshake that is done. To be called once."""
+        suite = SUITES[self._tls.get_cipher_name() or ""]
+        client, server = (TrafficKeys(suite, self._story.secrets.pop(label)) for label in _LABELS)
+        ours, theirs = (server, client) if self._server else (client, server)
+        return Records(ours, theirs, self._unread, client=not self._server)
 
     def identities(self) -> Iterator[Identity]:
         """The SPIFFE ids in the peer's certificate, in order."""
-        certificate = self._tls.getpeercert() or {}
-        names = cast("tuple[tuple[str, str], ...]", certificate.get("subjectAltName", ()))
-        for kind, value in names:
-            if kind == "URI":
-                with suppress(ValueError):
-                    yield Identity.parse(value)
+        certificate = self._tls.get_peer_certificate(as_cryptography=True)
+        if certificate is None:
+            return
+        try:
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+            return
+        for uri in names.get_values_for_type(x509.UniformResourceIdentifier):
+            with suppress(ValueError):
+                yield Identity.parse(uri)
+
+    def _step(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def _record(self) -> bytes:
+        """The next record, if all of it has come; what cannot be one goes to OpenSSL as it is, to be judged."""
+        unread = self._unread
+        size = _HEAD + int.from_bytes(unread[3:_HEAD])
+        if size > _LONGEST_RECORD or unread[1:2] not in {b"", _VERSION}:
+            size = len(unread)
+        elif len(unread) < size:
+            return b""
+        self._unread = unread[size:]
+        return unread[:size]
 
 
 class ClientTls:
@@ -104,7 +171,8 @@ class ClientTls:
 
     def __init__(self, credentials: Credentials) -> None:
         self.identity = credentials.identity
-        self._context = _context(ssl.PROTOCOL_TLS_CLIENT, credentials)
+        self._context = _context(credentials)
+        self._context.set_alpn_protos([_ALPN])
 
     def session(self) -> Session:
         """A new connection's TLS."""
@@ -126,8 +194,8 @@ class ServerTls:
 
     def __init__(self, credentials: Credentials) -> None:
         self.identity = credentials.identity
-        self._context = _context(ssl.PROTOCOL_TLS_SERVER, credentials)
-        self._context.num_tickets = 0
+        self._context = _context(credentials)
+        self._context.set_alpn_select_callback(_choose_protocol)
 
     def session(self) -> Session:
         """A new connection's TLS."""
@@ -144,38 +212,56 @@ class ServerTls:
         return identity
 
 
-def refusal_of(fault: ssl.SSLError) -> Refusal:
+def _refusal(fault: SSL.Error, verdict: int) -> Refusal:
     """A failed handshake in our words."""
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        reason = Reason.CERTIFICATE_EXPIRED if fault.verify_code == _EXPIRED else Reason.TLS_FAILED
-        return Refusal(reason, f"the peer's certificate is not accepted: {fault.verify_message}")
-    cause = (fault.reason or str(fault)).replace("_", " ").lower()
+    if verdict:
+        reason = Reason.CERTIFICATE_EXPIRED if verdict == _EXPIRED else Reason.TLS_FAILED
+        found = _VERDICTS.get(verdict, f"verification error {verdict}")
+        return Refusal(reason, f"the peer's certificate is not accepted: {found}")
+    told = fault.args[0] if fault.args else ""
+    cause = (", ".join(reason for _, _, reason in told) if isinstance(told, list) else str(fault)).lower()
     if "did not return a certificate" in cause:
         return Refusal(Reason.NO_CERTIFICATE, "the peer showed no certificate")
     if "certificate expired" in cause:
         return Refusal(Reason.CERTIFICATE_EXPIRED, "the peer says that our certificate has expired")
-    return Refusal(Reason.TLS_FAILED, f"TLS failed: {cause}")
+    return Refusal(Reason.TLS_FAILED, f"TLS failed: {cause or 'the peer ended it'}")
 
 
-def _context(protocol: int, credentials: Credentials) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(["h2"])
-    context.load_verify_locations(cadata=credentials.roots_pem.decode("ascii"))
-    with _in_memory(credentials.key_pem + b"\n" + credentials.chain_pem) as path:
-        context.load_cert_chain(path)
+def _context(credentials: Credentials) -> SSL.Context:
+    """Raises ValueError for credentials that are of no use."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_tls13_ciphersuites(":".join(SUITES).encode())
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_verdict)
+    context.set_keylog_callback(_note_secret)
+    try:
+        leaf, *others = x509.load_pem_x509_certificates(credentials.chain_pem)
+        context.use_certificate(leaf)
+        for certificate in others:
+            context.add_extra_chain_cert(certificate)
+        context.use_privatekey(cast("ec.EllipticCurvePrivateKey", load_pem_private_key(credentials.key_pem, None)))
+        roots = cast("X509Store", context.get_cert_store())
+        for root in x509.load_pem_x509_certificates(credentials.roots_pem):
+            roots.add_cert(X509.from_cryptography(root))
+    except SSL.Error as fault:
+        raise ValueError(f"the certificate and its key do not fit: {fault}") from fault
     return context
 
 
-@contextmanager
-def _in_memory(content: bytes) -> Iterator[str]:
-    """A path that only this process can read, because ssl loads keys from files only and a key touches no disk."""
-    descriptor = os.memfd_create("credentials")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+def _choose_protocol(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    return _ALPN if _ALPN in offered else cast("bytes", SSL.NO_OVERLAPPING_PROTOCOLS)
+
+
+def _note_verdict(connection: SSL.Connection, _certificate: X509, verdict: int, _depth: int, accepted: int) -> bool:
+    if not accepted:
+        connection.get_app_data().verdict = verdict
+    return bool(accepted)
+
+
+def _note_secret(connection: SSL.Connection, line: bytes) -> None:
+    """Take a line of the key log (draft-ietf-tls-keylogfile), in which OpenSSL tells secrets; it goes no further."""
+    label, _client_random, secret = line.split()
+    if label in _LABELS:
+        connection.get_app_data().secrets[label] = bytes.fromhex(secret.decode("ascii"))

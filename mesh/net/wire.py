@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mesh.hbone.frames import ErrorCode
+from mesh.net.alerts import Alert
+from mesh.net.records import RecordFault
 from mesh.net.relay import IN, OUT
 
 if TYPE_CHECKING:
@@ -26,9 +28,9 @@ class Wire:
         "_closing",
         "_on_gone",
         "_parting",
+        "_records",
         "_recv_into",
         "_send",
-        "_session",
         "_sock",
         "_tail",
         "_ticks_left",
@@ -47,7 +49,7 @@ class Wire:
         self.gone = False
         """Whether the socket is closed."""
         self._sock = sock
-        self._session = session
+        self._records = session.records()
         self._send = sock.send
         self._recv_into = sock.recv_into
         self._on_gone = on_gone
@@ -65,7 +67,7 @@ class Wire:
         self._watch.want(IN)
         self.relay.residents.add(self)
         self.relay.on_tick.add(self._tick)
-        self._take(b"")
+        self._take(memoryview(self._records.torn))
         self.relay.touch(self)
 
     def flush(self) -> None:
@@ -74,12 +76,7 @@ class Wire:
             return
         connection = self.connection
         if connection.pending:
-            try:
-                ciphertext = self._session.encrypt(connection.output())
-            except ssl.SSLError as fault:
-                self._lost(f"TLS failed: {fault.reason}")
-                return
-            self._transmit(ciphertext)
+            self._transmit(self._records.encrypt(connection.output(), self.relay.ciphertext))
             connection.feed()
         if self._closing and not self._waiting and not self.gone:
             self._say_goodbye()
@@ -109,9 +106,11 @@ class Wire:
             self._pull()
 
     def _pull(self) -> None:
-        ciphertext = self.relay.ciphertext
+        ciphertext, torn = self.relay.ciphertext, self._records.torn
+        start = len(torn)
+        ciphertext[:start] = torn
         try:
-            count = self._recv_into(ciphertext)
+            count = self._recv_into(ciphertext[start:])
         except BlockingIOError:
             return
         except OSError as fault:
@@ -120,24 +119,25 @@ class Wire:
         if not count:
             self._cut()
         elif not self._parting:
-            self._take(ciphertext[:count])
+            self._take(ciphertext[: start + count])
 
-    def _take(self, ciphertext: memoryview | bytes) -> None:
+    def _take(self, ciphertext: memoryview) -> None:
         plaintext, tail = self.relay.plaintext, self._tail
         offset = len(tail)
         plaintext[:offset] = tail
         try:
-            end = self._session.decrypt(ciphertext, plaintext, offset)
-        except ssl.SSLError as fault:
-            self._lost(f"TLS failed: {fault.reason}")
+            end = self._records.decrypt(ciphertext, plaintext, offset)
+        except RecordFault as fault:
+            self._tell(fault)
+            self._lost(f"TLS failed: {fault.detail}")
             return
         if end > offset:
             consumed = self.connection.receive(plaintext[:end])
             self._tail = bytes(plaintext[consumed:end])
-        if self._session.closed:
+        if self._records.closed:
             self._cut()
 
-    def _transmit(self, ciphertext: bytes) -> None:
+    def _transmit(self, ciphertext: memoryview) -> None:
         try:
             count = self._send(ciphertext)
         except BlockingIOError:
@@ -146,7 +146,7 @@ class Wire:
             self._lost(f"the connection broke: {fault.strerror}")
             return
         if count < len(ciphertext):
-            self._waiting = memoryview(ciphertext)[count:]
+            self._waiting = memoryview(bytes(ciphertext[count:]))
             self.connection.clogged = True
             self._watch.want(IN | OUT)
 
@@ -168,10 +168,16 @@ class Wire:
     def _say_goodbye(self) -> None:
         self._parting = True
         try:
-            self._send(self._session.close())
+            self._send(self._records.alert(Alert.CLOSE_NOTIFY))
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.abort()
+
+    def _tell(self, fault: RecordFault) -> None:
+        """Let the peer know what it did, if its window has room and nothing stands in front of it."""
+        if fault.alert is not None and not self._waiting:
+            with suppress(OSError):
+                self._send(self._records.alert(fault.alert))
 
     def _tick(self) -> None:
         if self._closing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -77,7 +76,7 @@ class Certificate:
         """Use these from now on; if TLS cannot, go on with those in force."""
         try:
             server, client = ServerTls(credentials), ClientTls(credentials)
-        except (ssl.SSLError, ValueError) as fault:
+        except ValueError as fault:
             _log.error("the authority's answer is of no use for TLS: %s", fault)
             return
         self._expires = pki.leaf_of(credentials.chain_pem).not_valid_after_utc

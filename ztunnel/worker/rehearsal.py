@@ -20,6 +20,8 @@ from mesh.workload import Membership, Port, Service, Workload
 
 _FLIGHTS: Final = 2
 """Each way, in a TLS 1.3 handshake with certificates both ways (RFC 8446, section 2)."""
+_ROOM: Final = 64
+"""Bytes, more than one short record."""
 
 
 def rehearse() -> None:
@@ -45,15 +47,20 @@ def _shake_hands() -> None:
     leaf = pki.leaf_of(credentials.chain_pem)
     pki.identity_of(leaf)
     pki.renew_at(leaf)
-    here, there = ServerTls(credentials).session(), ClientTls(credentials).session()
+    server, client = ServerTls(credentials), ClientTls(credentials)
+    here, there = server.session(), client.session()
     for _ in range(_FLIGHTS):
         _step(there, here)
         _step(here, there)
+    server.peer(here)
+    client.peer(there, frozenset((identity,)))
+    out, plain = memoryview(bytearray(_ROOM)), memoryview(bytearray(_ROOM))
+    here.records().decrypt(there.records().encrypt(memoryview(bytes(1)), out), plain, 0)
 
 
 def _step(one: Session, other: Session) -> None:
     one.handshake()
-    other.incoming.write(one.outgoing.read())
+    other.receive(one.output())
 
 
 def _read_documents() -> None:
