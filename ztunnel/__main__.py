@@ -6,12 +6,12 @@ import argparse
 import logging
 import socket
 import sys
-from importlib.metadata import version
 from typing import NoReturn
 
 from mesh.net.openssl.config import prefer_cheap_suites
 from mesh.settings import SettingsError
-from ztunnel.config import Config
+from ztunnel import release
+from ztunnel.config import Config, keeper_socket
 
 
 def main() -> int:
@@ -22,6 +22,8 @@ def main() -> int:
     )
     if arguments.part == "zygote":
         _zygote(arguments.channel)
+    if arguments.part == "upgrade":
+        return _upgrade(arguments.wait)
     try:
         config = Config.from_process()
     except SettingsError as error:
@@ -34,9 +36,11 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ztunnel", description="The node proxy of an ambient mesh.")
-    parser.add_argument("--version", action="version", version=f"ztunnel {version('ambit-mesh')}")
+    parser.add_argument("--version", action="version", version=f"ztunnel {release.installed().version}")
     parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND")
     parts.add_parser("serve", help="serve the pods of this node; settings come from the environment")
+    upgrade = parts.add_parser("upgrade", help="hand this node over to this ztunnel: new connections at once")
+    upgrade.add_argument("--wait", type=float, default=120.0, help="seconds until it has to serve every pod")
     for part, what in (("supervisor", "speaks with istiod"), ("zygote", "forks workers")):
         inner = parts.add_parser(part, help=f"started by serve: {what}")
         inner.add_argument("channel", type=int, help="descriptor of the socket that the keeper speaks on")
@@ -45,12 +49,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _keeper(config: Config) -> int:
     from ztunnel import keeper
-    from ztunnel.keeper.part import Programs
     from ztunnel.keeper.rundir import RunDirError
 
     try:
-        keeper.run(config, Programs.of_ztunnel())
+        keeper.run(config, release.installed())
     except (RunDirError, OSError) as error:
+        print(f"ztunnel: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _upgrade(patience: float) -> int:
+    from ztunnel.upgrade import UpgradeFailed, upgrade
+
+    try:
+        upgrade(keeper_socket(), release.installed(), patience, print)
+    except (UpgradeFailed, SettingsError) as error:
         print(f"ztunnel: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,6 +11,9 @@ from typing import Final
 
 from mesh import controlplane, settings
 from mesh.controlplane import ControlPlane
+from ztunnel import drain
+
+_KEEPER: Final = "keeper.sock"
 
 _MENDS: Final = {
     "NODE_NAME": "the name of this Kubernetes node",
@@ -23,6 +26,9 @@ _MENDS: Final = {
     "INSTANCE_IP": "the IP address of ztunnel's pod",
     "AMBIT_RUN_DIR": "the absolute path of a directory that root may make",
     "AMBIT_WORKER_CONNECTIONS": "a number like 16384",
+    "CONNECTION_TERMINATION_DEADLINE": "a duration like 5s",
+    "TERMINATION_GRACE_PERIOD_SECONDS": "the seconds that ztunnel's pod has to end",
+    "AMBIT_UPGRADE_DRAIN_DEADLINE": "a duration like 1h or 90s",
 }
 
 
@@ -45,6 +51,10 @@ class Config:
     """Directory of the node proxy's own sockets; made by the keeper."""
     connections: int
     """Of every pod: its own calls, and as many by its callers (ztunnel.worker.start.Settings)."""
+    drain_seconds: float
+    """How long connections may go on when the node stops, or their pod leaves."""
+    relieved_seconds: float
+    """How long they may go on with a worker that was replaced by one of another version or of other settings."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Config:
@@ -60,8 +70,10 @@ class Config:
             pod_name=variables.get("POD_NAME", settings.name, "ztunnel"),
             pod_namespace=variables.get("POD_NAMESPACE", settings.name, "istio-system"),
             instance_ip=variables.get("INSTANCE_IP", ip_address, "127.0.0.1"),
-            run_dir=Path(variables.get("AMBIT_RUN_DIR", settings.path, "/run/ambit/ztunnel")),
             connections=variables.get("AMBIT_WORKER_CONNECTIONS", settings.count, "16384"),
+            run_dir=_run_dir(variables),
+            drain_seconds=_drain_seconds(variables),
+            relieved_seconds=variables.get("AMBIT_UPGRADE_DRAIN_DEADLINE", settings.seconds, "1h"),
         )
         variables.check()
         return config
@@ -72,6 +84,36 @@ class Config:
         return cls.read(os.environ)
 
     @property
+    def keeper_socket(self) -> Path:
+        """Where the keeper listens for `ztunnel upgrade`."""
+        return self.run_dir / _KEEPER
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where workers find the supervisor."""
         return self.run_dir / "supervisor.sock"
+
+
+def keeper_socket() -> Path:
+    """Where this node's keeper listens, by what little of the settings a command is given; raises SettingsError."""
+    variables = settings.Variables(os.environ, _MENDS)
+    run_dir = _run_dir(variables)
+    variables.check()
+    return run_dir / _KEEPER
+
+
+def _run_dir(variables: settings.Variables) -> Path:
+    return Path(variables.get("AMBIT_RUN_DIR", settings.path, "/run/ambit/ztunnel"))
+
+
+def _drain_seconds(variables: settings.Variables) -> float:
+    deadline = variables.get("CONNECTION_TERMINATION_DEADLINE", _seconds_if_any, "")
+    grace = variables.get("TERMINATION_GRACE_PERIOD_SECONDS", _seconds_if_any, "")
+    return drain.seconds_to_end(deadline, grace)
+
+
+def _seconds_if_any(text: str) -> float | None:
+    """Whole seconds or a duration; None for nothing at all."""
+    if not text:
+        return None
+    return float(text) if text.isdecimal() else float(settings.seconds(text))

@@ -1,5 +1,7 @@
 """A node's ztunnel: started in the node's network, started again when it ends, given its token and root certificate.
 
+Another installed version takes a node over by its own `ztunnel upgrade`; from then on it is the one that is started.
+
 Only the process itself is ever signalled. The workers that it started belong to pods, outlive it, and are found
 again by the next one.
 """
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 
 from meshctl.config import program_path
+from meshctl.failure import Failure
 from meshctl.lab import kernel
 from meshctl.lab.addressing import ISTIOD
 from meshctl.lab.file import write_whole
@@ -52,6 +55,7 @@ class NodeProxy:
         self._trust_domain = trust_domain
         self._folder = around.place.node(node.name)
         self._child: Child | None = None
+        self._program = "ztunnel"
         self.node = node
         self.restarts = 0
         self.why = "waits for istiod's root certificate"
@@ -88,6 +92,19 @@ class NodeProxy:
                 await asyncio.sleep(_RESTART_SECONDS)
                 self.restarts += 1
 
+    async def upgrade(self, program: str) -> str:
+        """Hand the node over to another ztunnel, and return what that one says. Raises Failure."""
+        try:
+            done = await self._init.run((program, "upgrade"), env=self._environment(), netns=self.node.netns)
+        except SpawnFailed as error:
+            raise Failure(
+                f"This ztunnel cannot be run: {error}", "Say the path of another version's `ztunnel`."
+            ) from error
+        if done.code:
+            raise Failure(f"{self.node.name} was not upgraded: {done.text.strip()}")
+        self._program = program
+        return done.text.strip()
+
     async def _start(self) -> Child:
         netns = self.node.netns
         output = os.open(
@@ -96,7 +113,7 @@ class NodeProxy:
         silence = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return await self._init.spawn(
-                ("ztunnel", "serve"),
+                (self._program, "serve"),
                 env=self._environment(),
                 stdio=Stdio(silence, output, output),
                 prepare=lambda: kernel.setns(netns.fd, kernel.CLONE_NEWNET),

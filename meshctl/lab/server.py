@@ -40,6 +40,7 @@ class Server:
             "label": self._label,
             "get": self._get,
             "status": self._status,
+            "upgrade": self._upgrade,
             "down": self._down,
         }
 
@@ -100,6 +101,11 @@ class Server:
 
     async def _status(self, _request: Message) -> object:
         return self._survey.report()
+
+    async def _upgrade(self, request: Message) -> object:
+        """One node after the other: what goes wrong on one must not go wrong on all."""
+        proxies = self._survey.proxies(request["node"])
+        return {proxy.node.name: await proxy.upgrade(request["program"]) for proxy in proxies}
 
     async def _down(self, _request: Message) -> object:
         asyncio.get_running_loop().call_later(0.05, self._end)  # after the answer has been sent

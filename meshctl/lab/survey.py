@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.enrolment import REDIRECTION
+from meshctl.failure import ExitCode, Failure
 from meshctl.lab.agent import Agent
 from meshctl.lab.endpoints import is_ready
 from meshctl.lab.kubelet import Kubelet
@@ -42,6 +43,13 @@ class Survey:
             f"{pod.namespace}/{pod.name}": [pid for box in pod.containers.values() if (pid := box.pid) is not None]
             for pod in self._kubelet.pods
         }
+
+    def proxies(self, name: str | None) -> list[NodeProxy]:
+        """Return the ztunnels of all nodes, or that of one. Raises Failure if there is none."""
+        if name is not None and name not in self._proxies:
+            there = ", ".join(self._proxies) or "none: the lab is bare"
+            raise Failure(f"There is no ztunnel on a node {name}.", f"There are: {there}.", ExitCode.ABSENT)
+        return [self._proxies[name]] if name is not None else list(self._proxies.values())
 
     def report(self) -> dict[str, Any]:
         """Return everything about the lab as plain data."""

@@ -1,4 +1,4 @@
-"""`meshctl lab up`, `down`, `list`, `status`."""
+"""`meshctl lab up`, `down`, `list`, `status`, `upgrade`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("down")(down)
     app.command("list")(list_labs)
     app.command("status")(status)
+    app.command("upgrade")(upgrade)
 
 
 def up(
@@ -138,6 +139,19 @@ def status(lab: LabOption = None) -> None:
         show(table)
     for line in report["waiting"]:
         out.print(f"not ready: {line}", style="yellow", markup=False)
+
+
+def upgrade(
+    program: Annotated[Path, typer.Argument(metavar="ZTUNNEL", help="The `ztunnel` command of another version.")],
+    *,
+    node: Annotated[str | None, typer.Option(help="Only this node; else one after the other.")] = None,
+    lab: LabOption = None,
+) -> None:
+    """Hand nodes over to another installed ztunnel, while they serve: nothing is cut off."""
+    told = lab_named(lab).ask("upgrade", program=str(program.absolute()), node=node)
+    for name, said in told.items():
+        for line in said.splitlines():
+            out.print(f"{name}: {line}", markup=False)
 
 
 def _nodes(report: dict[str, Any]) -> Table:

@@ -1,8 +1,9 @@
-"""Finds the workers that a killed keeper left, and takes duplicates of their listeners.
+"""Finds the workers that a killed keeper left, or one of another release, and takes their listeners.
 
 A worker lives on when its keeper dies, and so do its listeners and the rules that lead to them. The next keeper takes
-all three over as they are. It reads /proc and uses pidfd_getfd(2), which both need CAP_SYS_PTRACE: no worker lets
-anybody else look into it.
+all three over as they are. A keeper that became another release left it the listeners, too; else it takes duplicates
+of the worker's. It reads /proc and uses pidfd_getfd(2), which both need CAP_SYS_PTRACE: no worker lets anybody else
+look into it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ztunnel import capture, confine, netns
+from ztunnel.keeper.inheritance import Inheritance
 from ztunnel.keeper.listeners import Listeners
 from ztunnel.keeper.record import Record
 from ztunnel.keeper.worker import Worker
@@ -37,20 +39,39 @@ _log = logging.getLogger("ztunnel.keeper")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A worker that is what its record says. Whoever gets it owns all that is in it."""
+    """A worker that is what its record says, or what it left. Whoever gets it owns all that is in it."""
 
-    worker: Worker
+    worker: Worker | None
+    """None if it has ended; then its listeners are there."""
     namespace: int
     listeners: Listeners | None
     """None if it listens no more, because it drains."""
     ipv6: bool
 
 
-def find(record: Record) -> Found | None:
-    """The worker of a record; None if it has ended, be its pid somebody else's now or nobody's.
+def find(record: Record, inheritance: Inheritance) -> Found | None:
+    """The worker of a record; None if nothing is left of it, be its pid somebody else's now or nobody's.
 
     One that cannot be looked into is told to drain, for it would keep its ports from the next.
     """
+    listeners = inheritance.take(record.listeners)
+    found = _find_alive(record, listeners)
+    if found is None and listeners is not None:
+        found = _orphaned(listeners)
+    return found
+
+
+def _orphaned(listeners: Listeners) -> Found | None:
+    """Listeners without a worker."""
+    try:
+        return Found(None, fcntl.ioctl(listeners.outbound, _SIOCGSKNS), listeners, listeners.ipv6)
+    except OSError as fault:
+        _log.warning("listeners without a worker are of no use: %s", fault)
+        listeners.close()
+        return None
+
+
+def _find_alive(record: Record, listeners: Listeners | None) -> Found | None:
     try:
         worker = Worker(record.pid, None)
     except OSError:
@@ -60,12 +81,13 @@ def find(record: Record) -> Found | None:
         if not _is(record, worker):
             _log.warning("%s: worker %d has ended, and its number is another's now", record.pod, record.pid)
         else:
-            found = _look_into(record, worker)
+            found = _look_into(record, worker, listeners)
             if found is None:
                 worker.send(signal.SIGTERM)
     except OSError:
         _log.warning("%s: worker %d has ended", record.pod, record.pid)
     if found is None:
+        worker.reap()
         worker.close()
     return found
 
@@ -81,7 +103,7 @@ def _is(record: Record, worker: Worker) -> bool:
     return same and not select.select([worker.pidfd], [], [], 0)[0]
 
 
-def _look_into(record: Record, worker: Worker) -> Found | None:
+def _look_into(record: Record, worker: Worker, listeners: Listeners | None) -> Found | None:
     try:
         namespace = os.open(f"/proc/{worker.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as fault:
@@ -91,7 +113,7 @@ def _look_into(record: Record, worker: Worker) -> Found | None:
         if netns.identity(namespace) == record.namespace:
             with netns.entered(namespace):
                 ipv6 = netns.has_ipv6()
-            return Found(worker, namespace, _listeners(record, worker, namespace), ipv6)
+            return Found(worker, namespace, listeners or _listeners(record, worker, namespace), ipv6)
         why = "it is in another network namespace than its pod was"
     except OSError as fault:
         why = str(fault)

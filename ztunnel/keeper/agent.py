@@ -24,23 +24,26 @@ Obey = Callable[[zds.Request, zds.Resync, int | None], Awaitable[zds.Ack]]
 """Does what the agent asks. The descriptor, where there is one, belongs to the callee from then on."""
 
 
-async def follow(path: Path, obey: Obey) -> None:
-    """Do as the agent at this socket says, for ever; dial again whenever the connection ends."""
+async def follow(path: Path, obey: Obey, connected: Callable[[bool], None]) -> None:
+    """Do as the agent at this socket says, for ever; dial again whenever the connection ends. Tells of both."""
     backoff = Backoff(first=0.1, most=5.0)
     while True:
         born = trio.current_time()
         try:
-            await _follow_once(path, obey)
+            await _follow_once(path, obey, connected)
         except (OSError, zds.ZdsError) as error:
             _log.warning("no connection with the CNI agent at %s: %s", path, error)
+        finally:
+            connected(False)
         await trio.sleep(backoff.after(trio.current_time() - born))
 
 
-async def _follow_once(path: Path, obey: Obey) -> None:
+async def _follow_once(path: Path, obey: Obey, connected: Callable[[bool], None]) -> None:
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as agent:
         await agent.connect(str(path))
         await agent.send(zds.encode_hello(zds.Hello()))
         _log.info("connected with the CNI agent at %s", path)
+        connected(True)
         resync = zds.Resync()
         while True:
             packet, namespace = await _receive(agent)

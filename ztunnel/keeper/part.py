@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import trio
 
 from ztunnel.keeper.backoff import Backoff
+from ztunnel.release import Release
 
 _PATIENCE: Final = 2.0
 """Seconds that a part has to end by itself when the keeper does."""
@@ -28,10 +28,9 @@ class Programs:
     supervisor: tuple[str, ...]
 
     @classmethod
-    def of_ztunnel(cls) -> Programs:
-        """This very ztunnel, by this very interpreter."""
-        own = (sys.executable, "-P", "-m", "ztunnel")
-        return cls(zygote=(*own, "zygote"), supervisor=(*own, "supervisor"))
+    def of(cls, release: Release) -> Programs:
+        """Those of a release."""
+        return cls(zygote=release.command("zygote"), supervisor=release.command("supervisor"))
 
 
 async def keep_running(

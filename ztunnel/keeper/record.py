@@ -40,6 +40,10 @@ class Record:
     started: int
     """When, in clock ticks since boot: with the pid it means this process and no other."""
     pod: Pod
+    generation: int
+    """The how manieth worker of its pod it is: of several the newest serves."""
+    version: str
+    """The release that it was born of."""
     uid: int
     """The user that it was confined to."""
     settings: dict[str, Any]
@@ -115,6 +119,8 @@ def _parse(text: str) -> Record:
         pid=int(fields["pid"]),
         started=int(fields["started"]),
         pod=Pod(**fields["pod"]),
+        generation=int(fields.get("generation", 0)),
+        version=str(fields.get("version", "")),
         uid=int(fields["uid"]),
         settings=dict(fields["settings"]),
         namespace=(int(device), int(inode)),

@@ -1,4 +1,4 @@
-"""Tells the supervisor which workers there are, so that it can know by pid and user who is speaking to it."""
+"""Tells the supervisor which workers there are, so that it knows by pid and user who speaks; and what is awaited."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Roster:
     def __init__(self, command: tuple[str, ...]) -> None:
         self._command = command
         self._workers: dict[int, bytes] = {}
+        self._pending = _line({"pending": []})
         self._news: trio.MemorySendChannel[bytes] | None = None
 
     async def run(self) -> None:
@@ -45,6 +46,13 @@ class Roster:
         if self._workers.pop(pid, None):
             self._announce(_line({"gone": {"pid": pid}}))
 
+    def await_parts(self, pending: tuple[str, ...]) -> None:
+        """Say what the node still waits for before it can be called ready."""
+        line = _line({"pending": pending})
+        if line != self._pending:
+            self._pending = line
+            self._announce(line)
+
     def _announce(self, line: bytes) -> None:
         if self._news:
             self._news.send_nowait(line)
@@ -53,7 +61,7 @@ class Roster:
         stream = trio.SocketStream(channel)
         # Unbounded, for it is a few hundred bytes per worker, and a supervisor that stops reading must hold nobody up.
         send, receive = trio.open_memory_channel[bytes](math.inf)
-        for line in self._workers.values():
+        for line in (self._pending, *self._workers.values()):
             send.send_nowait(line)
         self._news = send
         try:

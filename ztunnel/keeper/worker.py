@@ -39,8 +39,12 @@ class Worker:
     async def wait(self) -> str:
         """Wait for its end and say how it came."""
         await trio.lowlevel.wait_readable(self.pidfd)
+        return self.reap()
+
+    def reap(self) -> str:
+        """Take note of its end, if it has ended and is our child; says how it came."""
         try:
-            found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)  # noqa: ASYNC222 -- does not wait
+            found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             return "ended"
         if found is None or found.si_code == os.CLD_EXITED:
@@ -51,6 +55,23 @@ class Worker:
         """Signal it; nothing happens if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, what)
+
+    async def retire(self, patience: float, hurry: trio.Event) -> str:
+        """Relieve it, and let it drain for so many seconds or until `hurry`; how it ended, if it has."""
+        self.send(signal.SIGUSR1)
+        how = ""
+
+        async def see_the_end(scope: trio.CancelScope) -> None:
+            nonlocal how
+            how = await self.wait()
+            scope.cancel()
+
+        with trio.move_on_after(patience):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(see_the_end, nursery.cancel_scope)
+                await hurry.wait()
+                nursery.cancel_scope.cancel()
+        return how
 
     async def end(self, patience: float) -> str:
         """Let it drain for so many seconds at most, then kill it; says how it ended."""

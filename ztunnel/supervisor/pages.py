@@ -44,6 +44,7 @@ def pending_parts(state: State, roster: Roster) -> Iterable[str]:
     """What is still awaited before the node can be called ready."""
     if not state.synced:
         yield "istiod has not told everything yet"
+    yield from roster.awaited
     for entry in roster.absent():
         yield f"the worker of {entry.pod} has not come yet"
 

@@ -26,18 +26,29 @@ class Gone:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What the keeper still waits for, in words."""
+
+    parts: tuple[str, ...]
+
+
 class Roster:
     """Who may speak to the supervisor, as which pod, and who does."""
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._present: dict[int, Entry] = {}
+        self.awaited: tuple[str, ...] = ("the keeper has told nothing yet",)
+        """What the keeper still waits for."""
         self.noted: Callable[[], None] = _nothing
         """Called after everything the keeper tells."""
 
-    def note(self, line: Entry | Gone) -> None:
+    def note(self, line: Entry | Gone | Awaited) -> None:
         """Take in what the keeper told."""
-        if isinstance(line, Gone):
+        if isinstance(line, Awaited):
+            self.awaited = line.parts
+        elif isinstance(line, Gone):
             self._entries.pop(line.pid, None)
         else:
             self._entries[line.pid] = line
@@ -70,10 +81,12 @@ class Roster:
         return tuple(one for one in self.entries() if one.pid not in self._present)
 
 
-def read_line(line: str | bytes) -> Entry | Gone:
+def read_line(line: str | bytes) -> Entry | Gone | Awaited:
     """Read one line of the keeper's. Raises ValueError."""
     try:
         told = json.loads(line)
+        if "pending" in told:
+            return Awaited(tuple(str(part) for part in told["pending"]))
         if "gone" in told:
             return Gone(int(told["gone"]["pid"]))
         one = told["worker"]

@@ -1,4 +1,4 @@
-"""A worker's life: it gets its certificate, serves its pod, and drains when told to end."""
+"""A worker's life: it gets its certificate, serves its pod, and drains when told to end or when it is relieved."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mesh.net.tls import ClientTls
 from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel.channel.message import FromSupervisor, Update
+from ztunnel.drain import Drain, Word, heard
 from ztunnel.worker.accept import Refuse, Serve, accept
 from ztunnel.worker.certificate import Certificate, Petitioner
 from ztunnel.worker.inbound import Inbound
@@ -48,44 +49,62 @@ class Service:
         self._lookup.changed = self._live.check
         self._petitioner = Petitioner(self._link.send)
         self._link.begun = self._petitioner.stir
+        self._accepting = trio.CancelScope()
+        self._connections = trio.CancelScope()
+        self._drain: Drain | None = None
 
     async def run(self) -> None:
-        """Serve until SIGTERM; then drain, and return."""
+        """Serve until SIGUSR1 or SIGTERM; then drain as `ztunnel.drain` says, and return."""
         identity = self._start.pod.identity(self._start.settings.trust_domain)
-        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._relay.run)
                 nursery.start_soon(self._link.run)
                 nursery.start_soon(self._certificate.keep, self._petitioner, identity)
-                accepting = trio.CancelScope()
-                nursery.start_soon(_cancel_when_told, signals, accepting)
-                await self._serve(accepting)
+                nursery.start_soon(self._hear, signals)
+                await self._serve()
                 with trio.move_on_after(_LAST_WORDS_SECONDS):
                     await self._link.flushed()
                 nursery.cancel_scope.cancel()
 
-    async def _serve(self, accepting: trio.CancelScope) -> None:
+    async def _hear(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            settings = self._start.settings
+            self._drain = heard(
+                self._drain,
+                Word.END if number == signal.SIGTERM else Word.RELIEVED,
+                trio.current_time(),
+                relieved=settings.relieved_seconds,
+                ending=settings.drain_seconds,
+            )
+            self._accepting.cancel()
+            self._connections.deadline = self._drain.deadline
+
+    async def _serve(self) -> None:
+        with self._connections:
+            await self._serve_until_told()
+
+    async def _serve_until_told(self) -> None:
         async with trio.open_nursery() as connections:
-            with accepting:
+            with self._accepting:
                 await self._certificate.present.wait()
                 tls = self._certificate.client()
                 if isinstance(tls, Refusal):
                     return
                 pool = Pool(self._relay, tls, mark=PACKET_MARK, timeout=self._start.settings.connect_timeout)
-                await self._accept(pool, connections, accepting)
+                await self._accept(pool, connections)
 
-    async def _accept(self, pool: Pool, connections: trio.Nursery, accepting: trio.CancelScope) -> None:
+    async def _accept(self, pool: Pool, connections: trio.Nursery) -> None:
         self._certificate.renewed = pool.renew
         inbound, outbound = self._inbound(connections), self._outbound(pool)
         try:
             await self._take_all(inbound, outbound, connections)
         finally:
-            if accepting.cancel_called:
+            if self._accepting.cancel_called:
                 for listener in (self._start.outbound, self._start.inbound_plaintext, self._start.inbound):
                     listener.close()  # who comes now is refused, unless a successor holds the sockets too
                 inbound.drain()
                 pool.drain()
-                connections.cancel_scope.deadline = trio.current_time() + self._start.settings.drain_seconds
 
     async def _take_all(self, inbound: Inbound, outbound: Outbound, connections: trio.Nursery) -> None:
         start = self._start
@@ -136,8 +155,3 @@ class Service:
             self._lookup.take(message)
         else:
             self._petitioner.take(message)
-
-
-async def _cancel_when_told(signals: AsyncIterator[int], accepting: trio.CancelScope) -> None:
-    async for _ in signals:
-        accepting.cancel()

@@ -39,6 +39,8 @@ class Settings:
     """Seconds of life asked for a certificate."""
     drain_seconds: float = 5.0
     """How long live connections may go on after SIGTERM."""
+    relieved_seconds: float = 3_600.0
+    """How long they may go on when another worker serves the pod."""
     connections: int = 16_384
     """The pod's own calls, and as many by its callers, of which one alone gets half (mesh.quota.Quota)."""
     handshakes: int = 256

@@ -40,6 +40,7 @@ class Agent:
     def start_keeper(self, **settings: str) -> None:
         """Begin a keeper that dials the agent; with these settings besides the usual ones."""
         self._heard = b""
+        self.awaited: list[str] = ["nothing told"]
         self.keeper = subprocess.Popen(
             [sys.executable, str(STAND_IN), "keeper"],
             stdout=subprocess.PIPE,
@@ -70,7 +71,19 @@ class Agent:
         return self._connection.recv(zds.LARGEST_PACKET)
 
     def told_supervisor(self) -> str:
-        """The next line that a supervisor prints."""
+        """The next line that a supervisor prints of itself or of workers."""
+        while '{"pending"' in (line := self._next_line()):
+            self.awaited = json.loads(line)["pending"]
+        return line
+
+    def awaits(self, *parts: str) -> None:
+        """Wait until the keeper tells the supervisor that it waits for these things, by a word of each."""
+        while not (len(parts) == len(self.awaited) and all(map(str.__contains__, self.awaited, parts))):
+            line = self._next_line()
+            if '{"pending"' in line:
+                self.awaited = json.loads(line)["pending"]
+
+    def _next_line(self) -> str:
         while b"\n" not in self._heard:
             assert select.select([self.keeper.stdout], [], [], 10)[0], "the supervisor was told nothing"
             self._heard += os.read(self.keeper.stdout.fileno(), 65536)

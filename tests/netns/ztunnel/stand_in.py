@@ -1,7 +1,8 @@
 """The real keeper and the real zygote, with a worker and a supervisor that need no mesh: what they do can be seen.
 
-A worker answers every connection with a line `<listener> <pid> <uid>` and then repeats what it hears. On SIGTERM it
-accepts no more and ends with its last connection. The supervisor prints what the keeper tells it.
+A worker answers every connection with a line `<listener> <pid> <uid>` and then repeats what it hears. On SIGTERM or
+SIGUSR1 it accepts no more and ends with its last connection; a second SIGTERM ends it.
+The supervisor prints what the keeper tells it.
 """
 
 import contextlib
@@ -17,12 +18,14 @@ from typing import NoReturn
 from ztunnel import confine, keeper, zygote
 from ztunnel.config import Config
 from ztunnel.keeper.part import Programs
+from ztunnel.release import installed
 from ztunnel.worker.start import Start
 
 
 def work(start: Start) -> NoReturn:
     woken, wake = os.pipe()
-    signal.signal(signal.SIGTERM, lambda *_: os.close(wake))
+    signal.signal(signal.SIGUSR1, lambda *_: os.write(wake, b"!"))
+    signal.signal(signal.SIGTERM, lambda *_: end(wake))
     ready = selectors.DefaultSelector()
     ready.register(woken, selectors.EVENT_READ)
     for name in ("outbound", "inbound_plaintext", "inbound"):
@@ -39,6 +42,11 @@ def work(start: Start) -> NoReturn:
         if thread is not threading.current_thread():
             thread.join()
     sys.exit(0)
+
+
+def end(wake: int) -> None:
+    os.write(wake, b"!")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def answer(connection: socket.socket, listener: str) -> None:
@@ -61,7 +69,8 @@ if __name__ == "__main__":
     own = (sys.executable, __file__)
     match sys.argv[1:]:
         case ["keeper"]:
-            keeper.run(Config.from_process(), Programs((*own, "zygote"), (*own, "supervisor")))
+            programs = Programs((*own, "zygote"), (*own, "supervisor"))
+            keeper.run(Config.from_process(), installed(), programs)
         case ["zygote", channel]:
             zygote.run(socket.socket(fileno=int(channel)), work)
         case ["supervisor", channel]:

@@ -17,6 +17,7 @@ import pytest
 from mesh import zds
 from tests.netns.ztunnel.cni_agent import ADD, Agent, call, children, echoes, rules_of, taker, until
 from ztunnel import netns
+from ztunnel.command import Refused, parse_answer
 from ztunnel.keeper.listeners import Listeners
 
 pytestmark = pytest.mark.netns
@@ -69,7 +70,9 @@ def restart(agent: Agent, **settings: str) -> None:
 
 
 def worker_of(agent: Agent, pod, peer) -> int:
-    return int(call(pod, peer)[1][1])
+    connection, (_, pid, _) = call(pod, peer)
+    connection.close()
+    return int(pid)
 
 
 def alive(pid: int) -> bool:
@@ -157,7 +160,8 @@ def test_a_record_whose_pid_is_another_process_now_is_not_believed(captured, pod
     assert captured.ask(ADD, pod.namespace) == zds.Ack()
     assert worker_of(captured, pod, peer) not in (first, stranger.pid)
     assert stranger.poll() is None
-    assert [record["pid"] for record in captured.records()] == [worker_of(captured, pod, peer)]
+    assert captured.ask(zds.SnapshotSent()) == zds.Ack()
+    until(lambda: [record["pid"] for record in captured.records()] == [worker_of(captured, pod, peer)])
     stranger.kill()
     stranger.wait()
     stranger.stdout.close()
@@ -221,7 +225,7 @@ def test_a_keeper_killed_between_two_workers_of_a_pod_keeps_the_newer(captured, 
     assert captured.ask(ADD, pod.namespace) == zds.Ack()
     assert captured.ask(zds.SnapshotSent()) == zds.Ack()
     assert echoes(connection)
-    connection.close()
+    pod.sockets.close()
     until(lambda: not alive(int(first)))
     assert "redirect" in rules_of(pod)
     assert taker(pod, peer) == "outbound"
@@ -236,7 +240,7 @@ def test_a_worker_with_other_settings_is_relieved_without_a_refusal(captured, po
     assert captured.ask(ADD, pod.namespace) == zds.Ack()
     outcomes = load.end()
     assert set(outcomes) == {"served"}, outcomes
-    connection.close()
+    pod.sockets.close()
     until(lambda: not alive(int(first)))
     assert taker(pod, peer) == "outbound"
 
@@ -250,3 +254,55 @@ def test_two_keepers_do_not_share_a_node(captured, pod, peer):
     captured.keeper = first
     assert stdout is first.stdout
     assert worker_of(captured, pod, peer) == worker
+
+
+def test_rules_of_a_pod_that_left_while_nobody_was_there_are_removed(captured, pod, peer):
+    """Its worker died and it was unenrolled, all while no keeper was there: nobody serves it, nobody names it."""
+    inhabitant = subprocess.Popen(
+        ("nsenter", f"--net=/proc/self/fd/{pod.namespace}", "sleep", "60"), pass_fds=(pod.namespace,)
+    )
+    worker = worker_of(captured, pod, peer)
+    captured.kill_keeper()
+    os.kill(worker, signal.SIGKILL)
+    captured.start_keeper()
+    captured.accept()
+    assert "redirect" in rules_of(pod)
+    assert captured.ask(zds.SnapshotSent()) == zds.Ack()
+    until(lambda: "ambit" not in rules_of(pod))
+    until(lambda: "lookup 100" not in rules_of(pod))
+    until(lambda: not captured.records())
+    inhabitant.kill()
+    inhabitant.wait()
+
+
+def test_the_node_says_what_it_waits_for(captured, pod, peer):
+    captured.awaits("has not named all pods")
+    assert captured.ask(zds.SnapshotSent()) == zds.Ack()
+    captured.awaits()
+    captured.hang_up()
+    captured.awaits("is not connected")
+    captured.accept()
+    captured.awaits("has not named all pods")
+
+
+def test_told_to_end_twice_it_does_not_wait_for_connections(captured, pod, peer):
+    connection, (_, pid, _) = call(pod, peer)
+    captured.keeper.send_signal(signal.SIGTERM)
+    captured.awaits("is ending", "is not connected")
+    assert echoes(connection)
+    captured.keeper.send_signal(signal.SIGTERM)
+    assert captured.keeper.wait(3) == 0
+    assert not alive(int(pid))
+    assert "ambit" not in rules_of(pod)
+
+
+def test_only_the_nodes_own_administrator_commands_the_keeper(captured):
+    desk = captured.run_dir / "keeper.sock"
+    assert desk.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(desk))
+        stranger.sendall(b'{"Upgrade": {"python": "/bin/false"}}')
+        stranger.shutdown(socket.SHUT_WR)
+        answer = parse_answer(stranger.recv(4096))
+    assert isinstance(answer, Refused)
+    assert "/bin/false has no ztunnel that runs" in answer.why

@@ -14,7 +14,7 @@ from mesh.snapshot import Put
 from mesh.workload import Workload
 from ztunnel.supervisor.pages import admin_pages, readiness_pages, set_level
 from ztunnel.supervisor.place import Place
-from ztunnel.supervisor.roster import Entry, Gone, Roster, read_line
+from ztunnel.supervisor.roster import Awaited, Entry, Gone, Roster, read_line
 from ztunnel.supervisor.signing import Issued, Signing
 from ztunnel.supervisor.state import State
 from ztunnel.worker.start import Pod
@@ -42,6 +42,7 @@ def test_what_the_keeper_never_tells(line: str) -> None:
 
 def test_a_worker_is_known_by_process_and_user_both() -> None:
     roster = Roster()
+    roster.note(Awaited(()))
     roster.note(Entry(WEB, 7, 9))
     assert roster.entry(7, 9) == Entry(WEB, 7, 9)
     assert roster.entry(7, 0) is None
@@ -52,6 +53,7 @@ def test_a_worker_is_known_by_process_and_user_both() -> None:
 
 def test_readiness_says_what_is_awaited() -> None:
     state, roster = State(), Roster()
+    roster.note(Awaited(()))
     roster.note(Entry(WEB, 7, 9))
     pages = readiness_pages(state, roster)
     page = get(pages, "/healthz/ready")
@@ -64,6 +66,7 @@ def test_readiness_says_what_is_awaited() -> None:
 
 def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
     state, roster = State(), Roster()
+    roster.note(Awaited(()))
     roster.note(Entry(WEB, 7, 9))
     state.apply([Put(Workload("uid", "web", "shop"))])
     signing = Signing(CaEndpoint("istiod:15012", Path("/r"), Path("/t")), Place("cluster.local", "Kubernetes", ""), 60)

@@ -17,6 +17,11 @@ def test_a_node_name_is_enough():
     assert config.trust_domain == "cluster.local"
     assert config.secret_ttl == 86_400
     assert config.supervisor_socket == Path("/run/ambit/ztunnel/supervisor.sock")
+    assert (config.drain_seconds, config.relieved_seconds) == (5, 3600)
+
+
+def test_the_grace_period_of_the_pod_leaves_time_for_the_rest():
+    assert Config.read({"NODE_NAME": "node-1", "TERMINATION_GRACE_PERIOD_SECONDS": "30"}).drain_seconds == 25
 
 
 def test_everything_can_be_told():
@@ -38,6 +43,8 @@ def test_everything_can_be_told():
             "INSTANCE_IP": "fd00::1",
             "AMBIT_RUN_DIR": "/run/elsewhere",
             "AMBIT_WORKER_CONNECTIONS": "500",
+            "CONNECTION_TERMINATION_DEADLINE": "7s",
+            "AMBIT_UPGRADE_DRAIN_DEADLINE": "90s",
         }
     )
     assert config.control_plane.ca_address == "http://127.0.0.1:15010"
@@ -47,6 +54,8 @@ def test_everything_can_be_told():
     assert config.instance_ip == ip_address("fd00::1")
     assert config.run_dir == Path("/run/elsewhere")
     assert config.connections == 500
+    assert (config.drain_seconds, config.relieved_seconds) == (7, 90)
+    assert config.keeper_socket == Path("/run/elsewhere/keeper.sock")
 
 
 def test_an_empty_variable_is_as_good_as_none():
@@ -67,6 +76,9 @@ def test_an_empty_variable_is_as_good_as_none():
         ("SECRET_TTL", "soon", "SECRET_TTL='soon'"),
         ("INSTANCE_IP", "localhost", "set it to the IP address of ztunnel's pod"),
         ("AMBIT_WORKER_CONNECTIONS", "-1", "not a count; set it to a number like 16384"),
+        ("TERMINATION_GRACE_PERIOD_SECONDS", "long", "set it to the seconds that ztunnel's pod has to end"),
+        ("CONNECTION_TERMINATION_DEADLINE", "x", "set it to a duration like 5s"),
+        ("AMBIT_UPGRADE_DRAIN_DEADLINE", "0", "set it to a duration like 1h or 90s"),
         ("POD_NAME", "a b", "a name has letters, digits"),
     ],
 )

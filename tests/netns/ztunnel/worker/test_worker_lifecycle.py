@@ -15,6 +15,7 @@ from tests.tunnel_ends import until
 from ztunnel.fork import Order
 from ztunnel.keeper.forks import Forks
 from ztunnel.keeper.part import Programs
+from ztunnel.release import installed
 from ztunnel.worker.start import Pod, Settings
 
 pytestmark = pytest.mark.netns
@@ -187,7 +188,7 @@ async def test_an_idle_worker_is_small(pair, capsys):
     listeners = pair.web.listeners.duplicate()
     pair.web.worker.tell_to_end()
     await pair.web.worker.ended()
-    forks = Forks(Programs.of_ztunnel().zygote)
+    forks = Forks(Programs.of(installed()).zygote)
     order = Order(Pod("web", "web", "shop", "web"), 1_337_000, str(pair.node.path), Settings())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(forks.run)
