@@ -15,6 +15,9 @@ SIDECAR_STATUS: Final = "sidecar.istio.io/status"
 REDIRECTION: Final = "ambient.istio.io/redirection"
 """Annotation that the CNI agent writes on a pod: `enabled` once its traffic is captured, `pending` until then."""
 
+DNS_CAPTURE: Final = "ambient.istio.io/dns-capture"
+"""Annotation of a pod: `false` leaves its questions for names alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
@@ -51,3 +54,8 @@ def enrolled(
             case _:
                 continue
     return Enrolment(False, f"neither the pod nor its namespace is labelled {DATAPLANE_MODE}=ambient")
+
+
+def names_captured(pod_annotations: Mapping[str, str]) -> bool:
+    """Whether the questions for names of a pod that is captured are answered by its worker."""
+    return pod_annotations.get(DNS_CAPTURE) != "false"

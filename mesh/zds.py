@@ -40,6 +40,8 @@ class Add:
     name: str
     namespace: str
     service_account: str
+    names: bool = True
+    """Whether its questions for names are captured; an agent of Istio says nothing of it, which means yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,12 @@ def encode_request(request: Request) -> bytes:
     """The agent's packet; raises ZdsError if it would not fit in one."""
     message = pb.WorkloadRequest()
     match request:
-        case Add(uid, name, namespace, account):
+        case Add(uid, name, namespace, account, captured):
             message.add.uid = uid
             message.add.workload_info.name = name
             message.add.workload_info.namespace = namespace
             message.add.workload_info.service_account = account
+            message.add.workload_info.names_uncaptured = not captured
         case Keep(uid):
             message.keep.uid = uid
         case Delete(uid):
@@ -117,7 +120,7 @@ def parse_request(packet: bytes) -> Request:
             names = (info.name, info.namespace, info.service_account)
             if not all(names):
                 raise ZdsError(f"the request to add pod {uid} names no pod, namespace or service account: {names}")
-            return Add(uid, *names)
+            return Add(uid, *names, names=not info.names_uncaptured)
         case "keep":
             return Keep(_required("uid", message.keep.uid))
         case "del":

@@ -28,18 +28,19 @@ from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.roster import Entry, Roster
 from ztunnel.supervisor.session import Session
 from ztunnel.supervisor.state import State
+from ztunnel.supervisor.tally import Tally
 from ztunnel.worker.start import Pod
 
 WORKER = """
 import logging, socket, sys
 from ztunnel import netns, worker
 from ztunnel.worker.start import Pod, Settings, Start
-namespace, outbound, plaintext, inbound, ready, supervisor, drain, name, account = sys.argv[1:]
+namespace, *descriptors, ready, supervisor, drain, name, account, nameservers = sys.argv[1:]
 logging.basicConfig(level=logging.INFO)
 netns.enter(int(namespace))
-listeners = (socket.socket(fileno=int(fd)) for fd in (outbound, plaintext, inbound))
-pod, settings = Pod(name, name, "shop", account), Settings(drain_seconds=float(drain))
-worker.run(Start(pod, *listeners, supervisor, int(ready), settings))
+outbound, plaintext, inbound, *names = (socket.socket(fileno=int(fd)) for fd in descriptors)
+pod, settings = Pod(name, name, "shop", account), Settings(drain_seconds=float(drain), nameservers=nameservers)
+worker.run(Start(pod, outbound, plaintext, inbound, supervisor, int(ready), settings, tuple(names)))
 """
 
 
@@ -77,6 +78,7 @@ class Node:
         self.place = Place("cluster.local", "Kubernetes", "")
         self.metrics = Metrics("test")
         self.ledger = Ledger(self.state, self.place, self.metrics, self.records.extend)
+        self.tally = Tally(self.metrics)
         self.ttl = timedelta(hours=1)
         self.signed: list[Pod] = []
         self.workers: list[Worker] = []
@@ -138,10 +140,12 @@ class Node:
             await self._back.wait()
             task_status = trio.TASK_STATUS_IGNORED
 
-    def start_worker(self, name: str, namespace: int, listeners: Listeners, *, drain: float = 2.0) -> Worker:
+    def start_worker(
+        self, name: str, namespace: int, listeners: Listeners, *, drain: float = 2.0, nameservers: str = ""
+    ) -> Worker:
         """A worker for the pod of this name, whose service account has the same name."""
         reading, writing = os.pipe()
-        arguments = (namespace, *listeners.descriptors(), writing, self.path, drain, name, name)
+        arguments = (namespace, *listeners.descriptors(), writing, self.path, drain, name, name, nameservers)
         process = subprocess.Popen(
             (sys.executable, "-c", WORKER, *map(str, arguments)),
             pass_fds=(namespace, *listeners.descriptors(), writing),
@@ -170,6 +174,7 @@ class Node:
             self.place,
             sign=self.sign,
             report=lambda one: self.ledger.take(entry.pod, one),
+            named=lambda one: self.tally.take(entry.pod, one),
         )
         with self.roster.speaking(entry):
             await session.run()

@@ -1,10 +1,11 @@
-"""How a pod's TCP traffic reaches its worker: the text of the nftables ruleset and of the routing commands.
+"""How a pod's traffic reaches its worker: the text of the nftables ruleset and of the routing commands.
 
 All of it stands in the pod's own network namespace, in one table of our own, so that it is put in place, relaxed and
-removed in one transaction each. Marks, ports and routes are those of Istio ambient; DNS is not captured.
+removed in one transaction each. Marks, ports, zones and routes are those of Istio ambient.
 
 - outbound: what the pod's processes open goes to 15001;
 - inbound: what others open to the pod goes to 15006, except to 15008, where the worker itself listens;
+- questions for names, UDP and TCP to port 53 wherever they are bound for, go to 15053, unless the pod opted out;
 - the worker's own packets carry `PACKET_MARK` and pass;
 - the worker calls the application under the caller's address. The application's answers to that foreign address must
   come back to the worker instead of leaving the pod: the connection is marked as it passes the loopback device, its
@@ -20,6 +21,8 @@ from typing import Final
 OUTBOUND_PORT: Final = 15001
 INBOUND_PLAINTEXT_PORT: Final = 15006
 INBOUND_PORT: Final = 15008
+NAMES_PORT: Final = 15053
+"""On the pod's loopback only."""
 
 PACKET_MARK: Final = 0x539
 """On every packet that a worker sends."""
@@ -49,6 +52,9 @@ ISTIO_PROBES: Final = Probes(IPv4Address("169.254.7.127"), IPv6Address("fd16:925
 
 _FIRST_PACKET: Final = "tcp flags & (fin | syn | rst | ack) == syn"
 _OWN: Final = f"meta mark & {MARK_MASK:#x} == {PACKET_MARK:#x}"
+_NOT_OWN: Final = f"meta mark & {MARK_MASK:#x} != {PACKET_MARK:#x}"
+_DNS: Final = 53
+_ZONE: Final = 1
 _RETURNING: Final = f"{MARK_MASK:#x} == {RETURN_MARK:#x}"
 
 _FRAME: Final = """\
@@ -63,6 +69,12 @@ table inet {table} {{
         type route hook output priority mangle; policy accept;
         ct mark & {is_returning} meta mark set ct mark
     }}
+    chain part-questions {{
+        type filter hook output priority raw; policy accept;
+{questions}    }}
+    chain part-answers {{
+        type filter hook prerouting priority raw; policy accept;
+{answers}    }}
     chain inbound {{
         type nat hook prerouting priority dstnat; policy accept;
 {inbound}    }}
@@ -73,8 +85,11 @@ table inet {table} {{
 """
 
 
-def ruleset(probes: Probes) -> str:
+def ruleset(probes: Probes, *, names: bool = True) -> str:
     """What `nft -f` puts in place to capture a pod; replaces whatever stood in our table before.
+
+    `names` is whether its questions for names are captured too. Those that the worker passes on are kept in a
+    conntrack zone of their own: from the same port they would be taken for the captured ones.
 
     Only a connection's first packet is redirected: one that was open before the pod was enrolled is no conntrack's yet,
     and would otherwise be torn from its peer in the middle.
@@ -93,9 +108,11 @@ def ruleset(probes: Probes) -> str:
         f"ip6 daddr {probes.v6} accept",
         f"meta mark & {_RETURNING} accept",
         f"{_OWN} accept",
+        *((f"udp dport {_DNS} redirect to :{NAMES_PORT}",) if names else ()),
+        *((f"tcp dport {_DNS} {_FIRST_PACKET} redirect to :{NAMES_PORT}",) if names else ()),
         f"{_FIRST_PACKET} redirect to :{OUTBOUND_PORT}",
     )
-    return _fill(inbound, outbound)
+    return _fill(inbound, outbound, names=names)
 
 
 def relaxed_ruleset() -> str:
@@ -104,7 +121,7 @@ def relaxed_ruleset() -> str:
     The kernel translates the addresses of redirected connections only as long as a NAT chain stands in the namespace,
     and the worker's connections to the application need their marks until they end.
     """
-    return _fill((), ())
+    return _fill((), (), names=False)
 
 
 def no_ruleset() -> str:
@@ -128,16 +145,24 @@ def no_routing(version: int) -> tuple[str, ...]:
     )
 
 
-def _fill(inbound: tuple[str, ...], outbound: tuple[str, ...]) -> str:
+def _fill(inbound: tuple[str, ...], outbound: tuple[str, ...], *, names: bool) -> str:
+    questions = (f"{_OWN} udp dport {_DNS} ct zone set {_ZONE}",) if names else ()
+    answers = (f"{_NOT_OWN} udp sport {_DNS} ct zone set {_ZONE}",) if names else ()
     return _FRAME.format(
         table=TABLE,
         own=_OWN,
         others=0xFFFFFFFF & ~MARK_MASK,
         returning=RETURN_MARK,
         is_returning=_RETURNING,
-        inbound="".join(f"        {rule}\n" for rule in inbound),
-        outbound="".join(f"        {rule}\n" for rule in outbound),
+        questions=_lines(questions),
+        answers=_lines(answers),
+        inbound=_lines(inbound),
+        outbound=_lines(outbound),
     )
+
+
+def _lines(rules: tuple[str, ...]) -> str:
+    return "".join(f"        {rule}\n" for rule in rules)
 
 
 def _rule() -> str:

@@ -19,6 +19,8 @@ _MENDS: Final = {
     "NODE_NAME": "the name of this Kubernetes node",
     "INPOD_UDS": "the absolute path of the CNI agent's socket",
     **controlplane.MENDS,
+    "CLUSTER_DOMAIN": "the domain of the cluster's services, like cluster.local",
+    "AMBIT_RESOLV_CONF": "the absolute path of a resolv.conf",
     "TRUST_DOMAIN": "a domain like cluster.local",
     "SECRET_TTL": "a duration like 24h, 90m or 3600s",
     "POD_NAME": "the name of ztunnel's pod",
@@ -41,6 +43,10 @@ class Config:
     """The CNI agent's SOCK_SEQPACKET socket."""
     control_plane: ControlPlane
     trust_domain: str
+    cluster_domain: str
+    """What the full names of services end in."""
+    resolv_conf: Path
+    """Names the servers to ask for what the mesh does not know; ztunnel's own, as a pod of the cluster's DNS policy."""
     network: str
     secret_ttl: int
     """Seconds of life asked for a workload certificate."""
@@ -65,6 +71,8 @@ class Config:
             node_name=variables.required("NODE_NAME"),
             inpod_uds=Path(variables.get("INPOD_UDS", settings.path, "/var/run/ztunnel/ztunnel.sock")),
             trust_domain=variables.get("TRUST_DOMAIN", settings.domain, "cluster.local"),
+            cluster_domain=variables.get("CLUSTER_DOMAIN", settings.domain, "cluster.local"),
+            resolv_conf=Path(variables.get("AMBIT_RESOLV_CONF", settings.path, "/etc/resolv.conf")),
             network=variables.get("NETWORK", str, ""),
             secret_ttl=variables.get("SECRET_TTL", settings.seconds, "24h"),
             pod_name=variables.get("POD_NAME", settings.name, "ztunnel"),

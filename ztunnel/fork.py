@@ -1,8 +1,9 @@
 """What the keeper asks of the zygote, and what it answers: one JSON object per packet, in lock-step.
 
-An order travels with `DESCRIPTORS` descriptors: the pod's network namespace, its three listeners (15001, 15006, 15008)
-and the worker's end of a socket pair. There the keeper says `BEGIN` once it has noted the worker, which ends if it
-never hears it: no worker serves that nobody knows of. There, too, the worker says that it is ready.
+An order travels with descriptors: the pod's network namespace, its listeners (15001, 15006, 15008, and UDP and TCP
+15053 for one or two address families) and the worker's end of a socket pair. There the keeper says `BEGIN` once it has
+noted the worker, which ends if it never hears it: no worker serves that nobody knows of. There, too, the worker says
+that it is ready.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ztunnel.worker.start import Pod, Settings
 _T = TypeVar("_T")
 
 LARGEST_PACKET: Final = 16_384
-DESCRIPTORS: Final = 5
+DESCRIPTORS: Final = (7, 9)
+"""How many there may be."""
 BEGIN: Final = b"B"
 
 

@@ -71,9 +71,11 @@ _DESCRIPTOR_COMMANDS: Final = (
 def rules() -> seccomp.Filter:
     """The filter of every worker. It may signal nobody, not even itself."""
     families = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
-    stream = Among(1, (socket.SOCK_STREAM,), _SOCKET_KIND)  # no raw one, whatever CAP_NET_RAW would permit
+    stream = Among(1, (socket.SOCK_STREAM,), _SOCKET_KIND)
+    kinds = Among(1, (socket.SOCK_STREAM, socket.SOCK_DGRAM), _SOCKET_KIND)  # datagrams to ask for names; none raw,
+    protocols = Among(2, (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP))  # whatever CAP_NET_RAW would permit
     conditional: Mapping[str, tuple[Among, ...]] = {
-        "socket": (Among(0, families), stream),
+        "socket": (Among(0, families), kinds, protocols),
         "socketpair": (Among(0, (socket.AF_UNIX,)), stream),
         "open": (Among(1, (os.O_RDONLY,), _OPEN_CHANGES),),
         "openat": (Among(2, (os.O_RDONLY,), _OPEN_CHANGES),),

@@ -23,7 +23,7 @@ from ztunnel.worker.start import Start
 Work = Callable[[Start], NoReturn]
 """What a worker does with its life."""
 
-_LISTENERS = slice(1, 4)
+_LISTENERS = slice(1, -1)
 
 
 def run(channel: socket.socket, work: Work) -> NoReturn:
@@ -44,7 +44,7 @@ def run(channel: socket.socket, work: Work) -> NoReturn:
 
 def _serve(channel: socket.socket, work: Work) -> None:
     while True:
-        packet, descriptors, _, _ = socket.recv_fds(channel, fork.LARGEST_PACKET, fork.DESCRIPTORS + 1)
+        packet, descriptors, _, _ = socket.recv_fds(channel, fork.LARGEST_PACKET, max(fork.DESCRIPTORS) + 1)
         if not packet:
             return
         try:
@@ -58,8 +58,8 @@ def _serve(channel: socket.socket, work: Work) -> None:
 
 
 def _obey(order: fork.Order, descriptors: Sequence[int], work: Work) -> fork.Forked | fork.NotForked:
-    if len(descriptors) != fork.DESCRIPTORS:
-        return fork.NotForked(f"an order with {len(descriptors)} descriptors instead of {fork.DESCRIPTORS}")
+    if len(descriptors) not in fork.DESCRIPTORS:
+        return fork.NotForked(f"an order with {len(descriptors)} descriptors, which is none of {fork.DESCRIPTORS}")
     reading, writing = os.pipe()
     try:
         between = os.fork()
@@ -106,13 +106,14 @@ def _become_worker(order: fork.Order, descriptors: Sequence[int], work: Work) ->
             sys.exit(0)  # the keeper died before it had noted this worker
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         gc.enable()
-        outbound, inbound_plaintext, inbound = (socket.socket(fileno=fd) for fd in descriptors[_LISTENERS])
+        outbound, inbound_plaintext, inbound, *names = (socket.socket(fileno=fd) for fd in descriptors[_LISTENERS])
         work(
             Start(
                 pod=order.pod,
                 outbound=outbound,
                 inbound_plaintext=inbound_plaintext,
                 inbound=inbound,
+                names=tuple(names),
                 supervisor=order.supervisor,
                 ready=descriptors[-1],
                 settings=order.settings,

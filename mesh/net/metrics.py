@@ -48,6 +48,10 @@ class Metrics:
         """A counter of the caller's own, shown with the rest."""
         return Counter(name, text, names, registry=self.registry)
 
+    def histogram(self, name: str, text: str, buckets: Sequence[float], *names: str) -> Histogram:
+        """A histogram of the caller's own, shown with the rest."""
+        return Histogram(name, text, names, buckets=buckets, registry=self.registry)
+
     def observe(self, record: Record) -> None:
         """Count one record."""
         if record.http is not None:

@@ -11,7 +11,7 @@ import logging
 import socket
 from pathlib import Path
 
-from mesh.enrolment import REDIRECTION, enrolled
+from mesh.enrolment import REDIRECTION, enrolled, names_captured
 from mesh.zds import Ack, Add, Delete, SnapshotSent, ZdsError
 from meshctl.lab.netns import Netns
 from meshctl.lab.store import Store
@@ -161,7 +161,8 @@ class Agent:
         if netns is None:  # it has ended while others were being asked for
             return True
         account = pod["spec"].get("serviceAccountName", "default")
-        answer = await session.ask(Add(uid, metadata["name"], metadata["namespace"], account), netns.fd)
+        names = names_captured(metadata.get("annotations") or {})
+        answer = await session.ask(Add(uid, metadata["name"], metadata["namespace"], account, names), netns.fd)
         if not self._settled(uid, answer):
             return False
         self._captured.add(uid)

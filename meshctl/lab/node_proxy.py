@@ -17,7 +17,7 @@ from pathlib import Path
 from meshctl.config import program_path
 from meshctl.failure import Failure
 from meshctl.lab import kernel
-from meshctl.lab.addressing import ISTIOD
+from meshctl.lab.addressing import DNS, ISTIOD
 from meshctl.lab.file import write_whole
 from meshctl.lab.init import Child, SpawnFailed, Stdio
 from meshctl.lab.network import Node
@@ -74,6 +74,7 @@ class NodeProxy:
         """Make the node's folder: what is in it is passed by name to users that cannot list it."""
         self._folder.mkdir(exist_ok=True)
         self._folder.chmod(0o711)
+        write_whole(self._resolv_conf, f"nameserver {DNS}\n", 0o644)
 
     async def run(self) -> None:
         """Keep ztunnel running, for ever."""
@@ -141,8 +142,13 @@ class NodeProxy:
             "POD_NAME": f"ztunnel-{self.node.name}",
             "POD_NAMESPACE": NAMESPACE,
             "INSTANCE_IP": str(self.node.address),
+            "AMBIT_RESOLV_CONF": str(self._resolv_conf),
             "AMBIT_RUN_DIR": str(self._folder / "run"),
         }
+
+    @property
+    def _resolv_conf(self) -> Path:
+        return self._folder / "resolv.conf"
 
     @property
     def _token(self) -> Path:

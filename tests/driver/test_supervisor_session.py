@@ -20,17 +20,21 @@ from mesh.workload import Membership, Port, Service, TunnelProtocol, Workload
 from ztunnel.channel.frames import LARGEST_DOWN, ChannelError, Frames, frame
 from ztunnel.channel.message import (
     MOST_DESTINATIONS,
+    MOST_NAMES,
     Ask,
     Forget,
     FromSupervisor,
     FromWorker,
     Report,
+    Resolve,
+    Resolved,
     Sign,
     Signed,
     Unsigned,
     from_supervisor,
     to_supervisor,
 )
+from ztunnel.channel.naming import Naming, Outcome
 from ztunnel.channel.sighting import Sighting
 from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.session import Session
@@ -62,11 +66,12 @@ class Scene:
         self.state = State()
         self.stream, theirs = trio.testing.memory_stream_pair()
         self.reports: list[Report] = []
+        self.namings: list[Naming] = []
         self.requests: list[tuple[Pod, bytes]] = []
         self.authority_refuses = False
         self.session = Session(
             Pod("uid", "web", "shop", "web"), theirs, self.state, Place("cluster.local", "Kubernetes", ""),
-            sign=self.sign, report=self.reports.append,
+            sign=self.sign, report=self.reports.append, named=self.namings.append,
         )  # fmt: skip
         self.snapshot = Snapshot()
         self.known: set[str] = set()
@@ -221,3 +226,28 @@ async def test_what_no_worker_says_ends_the_conversation(said, autojump_clock):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scene.session.run)
             await scene.stream.send_all(said)
+
+
+async def test_names_are_resolved_once_everything_is_known_and_anew_each_time(scene):
+    await scene.say(Resolve("db"))
+    assert await scene.hear() == []
+    scene.state.note_synced()
+    assert await scene.hear() == [Resolved("db", known=True, addresses=(VIP,))]
+    scene.know(Drop(Service, FRONT.key))
+    await scene.say(Resolve("db"))
+    assert await scene.hear() == [Resolved("db")]
+
+
+async def test_of_too_many_names_the_first_are_given_up(scene):
+    for number in range(MOST_NAMES + 2):
+        await scene.say(Resolve(f"n{number}"))
+        await trio.testing.wait_all_tasks_blocked()
+    scene.state.note_synced()
+    assert [one.name for one in await scene.hear()] == [f"n{number}" for number in range(2, MOST_NAMES + 2)]
+
+
+async def test_what_became_of_a_question_for_a_name_is_listened_to(scene):
+    naming = Naming(Outcome.FORWARDED, "AAAA", "tcp", 0.5)
+    await scene.say(naming)
+    await trio.testing.wait_all_tasks_blocked()
+    assert scene.namings == [naming]

@@ -21,6 +21,8 @@ from ztunnel.channel.message import (
     Ask,
     Forget,
     Report,
+    Resolve,
+    Resolved,
     Sign,
     Signed,
     Unsigned,
@@ -30,6 +32,7 @@ from ztunnel.channel.message import (
     to_supervisor,
     to_worker,
 )
+from ztunnel.channel.naming import Naming, Outcome
 from ztunnel.channel.sighting import Sighting
 
 TEXTS = st.text(max_size=20)
@@ -62,7 +65,10 @@ QUESTIONS = st.one_of(
     st.builds(Forget, st.lists(IPS, max_size=5).map(tuple)),
     st.builds(Sign, TEXTS),
     st.builds(Report, SIGHTINGS, st.integers(0, 2**40)),
-)
+    st.builds(Resolve, NAMES),
+    st.builds(Naming, st.sampled_from(list(Outcome)), st.sampled_from(["A", "AAAA", "other"]),
+              st.sampled_from(["udp", "tcp"]), SECONDS),
+)  # fmt: skip
 WORKLOADS = st.builds(
     Workload, uid=NAMES, name=NAMES, namespace=NAMES, addresses=st.lists(IPS, max_size=2).map(tuple),
     services=st.lists(st.builds(Membership, NAMES, st.just((Port(1, 2),))), max_size=2).map(tuple),
@@ -82,13 +88,14 @@ ANSWERS = st.one_of(
     ),
     st.builds(Signed, TEXTS, TEXTS),
     st.builds(Unsigned, REFUSALS),
+    st.builds(Resolved, NAMES, st.booleans(), TEXTS, st.lists(IPS, max_size=4).map(tuple)),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
-KINDS = st.sampled_from(["ask", "forget", "sign", "report", "update", "signed", "unsigned"])
+KINDS = st.sampled_from(["ask", "forget", "sign", "report", "resolve", "naming", "update", "signed", "resolved"])
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -12,13 +12,21 @@ from mesh.policy import Policy
 from mesh.refusal import Refusal
 from mesh.snapshot import Change, Drop, Put
 from mesh.workload import Service, Workload
+from ztunnel.channel import naming as namings
 from ztunnel.channel import sighting as sightings
 from ztunnel.channel.fields import Fields
 from ztunnel.channel.frames import ChannelError, Document
+from ztunnel.channel.naming import Naming
 from ztunnel.channel.sighting import Sighting
 
 MOST_DESTINATIONS: Final = 4096
 """Addresses that a worker may be kept up to date about at a time."""
+
+MOST_NAMES: Final = 1024
+"""Names that a worker may wait for at a time."""
+
+LONGEST_NAME: Final = 1024
+"""Characters: 255 octets (RFC 1035, section 2.3.4), of which the strangest are written as four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,13 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolve:
+    """Worker: what is this host name to my pod? Lower case, without a final dot. Answered once, by `Resolved`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """Supervisor: what changed of the things that concern the worker."""
 
@@ -78,8 +93,19 @@ class Unsigned:
     refusal: Refusal
 
 
-FromWorker = Ask | Forget | Sign | Report
-FromSupervisor = Update | Signed | Unsigned
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Supervisor: what a name is. One that is not known is somebody else's to answer."""
+
+    name: str
+    known: bool = False
+    alias: str = ""
+    """The name that really has the addresses, where another was asked for."""
+    addresses: tuple[IP, ...] = ()
+
+
+FromWorker = Ask | Forget | Sign | Report | Resolve | Naming
+FromSupervisor = Update | Signed | Unsigned | Resolved
 
 _KINDS: Final[dict[str, tuple[type[Any], Callable[[Any], Any]]]] = {
     "workload": (Workload, workload_from),
@@ -100,6 +126,10 @@ def to_supervisor(message: FromWorker) -> Document:
             return {"sign": {"csr": csr}}
         case Report(sighting, dropped):
             return {"report": {"sighting": sightings.to_document(sighting), "dropped": dropped}}
+        case Resolve(name):
+            return {"resolve": {"name": name}}
+        case Naming():
+            return {"naming": namings.to_document(message)}
 
 
 def to_worker(message: FromSupervisor) -> Document:
@@ -117,6 +147,9 @@ def to_worker(message: FromSupervisor) -> Document:
             return {"signed": {"chain": chain, "roots": roots}}
         case Unsigned(refusal):
             return {"unsigned": {"refusal": sightings.refusal_document(refusal)}}
+        case Resolved(name, known, alias, addresses):
+            found = [str(ip) for ip in addresses]
+            return {"resolved": {"name": name, "known": known, "alias": alias, "addresses": found}}
 
 
 def from_worker(document: Document) -> FromWorker:
@@ -132,6 +165,10 @@ def from_worker(document: Document) -> FromWorker:
         case "report":
             fields = Fields(kind, body, ("sighting", "dropped"))
             return Report(fields.required("sighting", sightings.from_document), fields.number("dropped", 0))
+        case "resolve":
+            return Resolve(Fields(kind, body, ("name",)).required("name", _name))
+        case "naming":
+            return namings.from_document(body)
         case _:
             raise ChannelError(f"a worker says no {kind!r}")
 
@@ -153,6 +190,10 @@ def from_supervisor(document: Document) -> FromSupervisor:
             return Signed(fields.text("chain"), fields.text("roots"))
         case "unsigned":
             return Unsigned(Fields(kind, body, ("refusal",)).required("refusal", sightings.refusal_from))
+        case "resolved":
+            fields = Fields(kind, body, ("name", "known", "alias", "addresses"))
+            name, alias = fields.text("name"), fields.text("alias", "")
+            return Resolved(name, fields.flag("known"), alias, fields.items("addresses", parse_ip))
         case _:
             raise ChannelError(f"a supervisor says no {kind!r}")
 
@@ -174,6 +215,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ChannelError(f"{value!r} is no text")
     return value
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise ChannelError(f"a name of {len(name)} characters")
+    return name
 
 
 def _change_document(change: Change) -> Document:

@@ -32,6 +32,11 @@ _SIOCGSKNS: Final = 0x894C
 _STARTED: Final = 19
 """The field `starttime` of /proc/PID/stat, counted from the one after the name (proc_pid_stat(5))."""
 
+_TCP_PORTS: Final = (capture.OUTBOUND_PORT, capture.INBOUND_PLAINTEXT_PORT, capture.INBOUND_PORT)
+_BOTH: Final = ((capture.NAMES_PORT, socket.SOCK_DGRAM), (capture.NAMES_PORT, socket.SOCK_STREAM))
+_NAMES: Final = {2: _BOTH, 4: (*_BOTH, *_BOTH)}
+"""What listens on 15053, with one address family and with two."""
+
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 _log = logging.getLogger("ztunnel.keeper")
@@ -128,20 +133,22 @@ def _user(pid: int) -> int:
 
 
 def _listeners(record: Record, worker: Worker, namespace: int) -> Listeners | None:
-    """Duplicates of its three listeners, if it still has them all and each listens where it should."""
+    """Duplicates of its listeners, if it still has them all and each listens where it should."""
     taken: list[socket.socket] = []
-    ports = (capture.OUTBOUND_PORT, capture.INBOUND_PLAINTEXT_PORT, capture.INBOUND_PORT)
+    names = len(record.listeners) - len(_TCP_PORTS)
+    if names not in _NAMES:
+        return None
+    places = (*((port, socket.SOCK_STREAM) for port in _TCP_PORTS), *_NAMES[names])
     try:
         held = _sockets(worker.pid, record.listeners)
-        for inode, port in zip(record.listeners, ports, strict=True):
+        for inode, place in zip(record.listeners, places, strict=True):
             if inode not in held:
                 break
             taken.append(_duplicate(worker.pidfd, held[inode]))
-            if os.fstat(taken[-1].fileno()).st_ino != inode or not _listens(taken[-1], port, namespace):
+            if os.fstat(taken[-1].fileno()).st_ino != inode or not _listens(taken[-1], place, namespace):
                 break
         else:
-            outbound, inbound_plaintext, inbound = taken
-            return Listeners(outbound, inbound_plaintext, inbound, outbound.family == socket.AF_INET6)
+            return Listeners.of(taken)
     except OSError as fault:
         _log.warning("%s: cannot take the listeners of worker %d: %s", record.pod, worker.pid, fault)
     for sock in taken:
@@ -149,7 +156,7 @@ def _listeners(record: Record, worker: Worker, namespace: int) -> Listeners | No
     return None
 
 
-def _sockets(pid: int, inodes: tuple[int, int, int]) -> dict[int, int]:
+def _sockets(pid: int, inodes: tuple[int, ...]) -> dict[int, int]:
     """The descriptors that a process has of these sockets, by inode. It had them first, so their numbers are small."""
     missing = {f"socket:[{inode}]": inode for inode in inodes}
     held: dict[int, int] = {}
@@ -174,13 +181,14 @@ def _duplicate(pidfd: int, descriptor: int) -> socket.socket:
     return socket.socket(fileno=taken)
 
 
-def _listens(sock: socket.socket, port: int, namespace: int) -> bool:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+def _listens(sock: socket.socket, place: tuple[int, socket.SocketKind], namespace: int) -> bool:
+    port, kind = place
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != kind:
         return False
     home = fcntl.ioctl(sock, _SIOCGSKNS)
     try:
         at_home = netns.identity(home) == netns.identity(namespace)
     finally:
         os.close(home)
-    listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    listening = kind == socket.SOCK_DGRAM or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     return at_home and bool(listening) and int(sock.getsockname()[1]) == port

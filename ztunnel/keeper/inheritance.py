@@ -11,7 +11,15 @@ from typing import Final
 from ztunnel import capture
 from ztunnel.keeper.listeners import Listeners
 
-_PORTS: Final = {capture.OUTBOUND_PORT, capture.INBOUND_PLAINTEXT_PORT, capture.INBOUND_PORT}
+_PORTS: Final = {
+    socket.SOCK_STREAM: {
+        capture.OUTBOUND_PORT,
+        capture.INBOUND_PLAINTEXT_PORT,
+        capture.INBOUND_PORT,
+        capture.NAMES_PORT,
+    },
+    socket.SOCK_DGRAM: {capture.NAMES_PORT},
+}
 
 
 def bequeath(listeners: Iterable[Listeners]) -> None:
@@ -42,12 +50,11 @@ class Inheritance:
                     sock.close()
         return cls(found)
 
-    def take(self, inodes: tuple[int, int, int]) -> Listeners | None:
-        """Duplicates of the listeners with these inodes; None unless all three were left."""
+    def take(self, inodes: tuple[int, ...]) -> Listeners | None:
+        """Duplicates of the listeners with these inodes; None unless all were left."""
         if not all(inode in self._sockets for inode in inodes):
             return None
-        outbound, inbound_plaintext, inbound = (self._sockets[inode].dup() for inode in inodes)
-        return Listeners(outbound, inbound_plaintext, inbound, outbound.family == socket.AF_INET6)
+        return Listeners.of([self._sockets[inode].dup() for inode in inodes])
 
     def close(self) -> None:
         """Let go of them: what nobody took refuses connections from now on."""
@@ -64,6 +71,7 @@ def _is_socket(entry: Path) -> bool:
 
 
 def _listens(sock: socket.socket) -> bool:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type not in _PORTS:
         return False
-    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and sock.getsockname()[1] in _PORTS
+    listening = sock.type == socket.SOCK_DGRAM or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return bool(listening) and sock.getsockname()[1] in _PORTS[sock.type]

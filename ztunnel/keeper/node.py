@@ -8,11 +8,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from mesh import zds
+from mesh.address import IP
 from ztunnel import command, confine
 from ztunnel.config import Config
 from ztunnel.fork import Order
@@ -26,6 +28,7 @@ from ztunnel.keeper.record import Record, Records
 from ztunnel.keeper.roster import Roster
 from ztunnel.keeper.succession import Birth, Fate, Left, fates
 from ztunnel.release import Release
+from ztunnel.resolvconf import nameservers
 from ztunnel.worker.start import Pod, Settings
 
 _PATIENCE: Final = zds.ACK_DEADLINE - 1.0
@@ -52,6 +55,7 @@ class Node:
             connections=config.connections,
             drain_seconds=config.drain_seconds,
             relieved_seconds=config.relieved_seconds,
+            nameservers=" ".join(map(str, _nameservers(config.resolv_conf))),
         )
         self._forks = Forks(programs.zygote)
         self._roster = Roster(programs.supervisor)
@@ -213,7 +217,7 @@ class Node:
         formers = [proxy for proxy in self._living if proxy.is_in(namespace)]
         for former in formers:
             inherited = await former.hand_over() or inherited
-        pod = Pod(request.uid, request.name, request.namespace, request.service_account)
+        pod = Pod(request.uid, request.name, request.namespace, request.service_account, request.names)
         proxy = self._make(pod, self._free_uid(), namespace)
         proxy.inherit(inherited, [former for former in formers if not former.gone.is_set()])
         self._nursery.start_soon(self._live, proxy)
@@ -302,3 +306,14 @@ class Node:
     def _free_uid(self) -> int:
         taken = {proxy.order.uid for proxy in self._living}
         return next(uid for uid in itertools.count(confine.FIRST_WORKER_UID) if uid not in taken)
+
+
+def _nameservers(path: Path) -> tuple[IP, ...]:
+    try:
+        found = nameservers(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as fault:
+        _log.warning("pods find only the names of the mesh: %s", fault)
+        return ()
+    if not found:
+        _log.warning("pods find only the names of the mesh: %s names no server that a pod could reach", path)
+    return found

@@ -217,7 +217,7 @@ class PodProxy:
         self.trouble = "its capture rules are not in place yet"
         while not self.captured.is_set():
             try:
-                await rules.redirect(self._namespace, ipv6=self._ipv6)
+                await rules.redirect(self._namespace, ipv6=self._ipv6, names=self.order.pod.names)
             except rules.RulesFailed as error:
                 self._complain(str(error))
                 await trio.sleep(_RETRY)

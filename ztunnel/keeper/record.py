@@ -50,8 +50,8 @@ class Record:
     """Those it was born with, as this version or another wrote them."""
     namespace: tuple[int, int]
     """Device and inode of the pod's network namespace."""
-    listeners: tuple[int, int, int]
-    """The inodes of its listening sockets: 15001, 15006, 15008."""
+    listeners: tuple[int, ...]
+    """The inodes of its listening sockets: 15001, 15006, 15008, and those of 15053."""
     stage: Stage
 
 
@@ -114,7 +114,6 @@ class Records:
 def _parse(text: str) -> Record:
     fields = json.loads(text)
     device, inode = fields["namespace"]
-    outbound, inbound_plaintext, inbound = fields["listeners"]
     return Record(
         pid=int(fields["pid"]),
         started=int(fields["started"]),
@@ -124,6 +123,6 @@ def _parse(text: str) -> Record:
         uid=int(fields["uid"]),
         settings=dict(fields["settings"]),
         namespace=(int(device), int(inode)),
-        listeners=(int(outbound), int(inbound_plaintext), int(inbound)),
+        listeners=tuple(int(inode) for inode in fields["listeners"]),
         stage=Stage(fields["stage"]),
     )

@@ -19,11 +19,14 @@ class RulesFailed(Exception):
     """nft or ip refused; the text is what they said."""
 
 
-async def redirect(namespace: int, *, ipv6: bool) -> None:
-    """Capture the pod's traffic from now on; anew if it is captured already. Raises RulesFailed."""
+async def redirect(namespace: int, *, ipv6: bool, names: bool = True) -> None:
+    """Capture the pod's traffic from now on; anew if it is captured already. Raises RulesFailed.
+
+    `names` is whether its questions for names are captured too.
+    """
     for version in _versions(ipv6):
         await _route(namespace, version, capture.routing(version))
-    await _filter(namespace, capture.ruleset(capture.ISTIO_PROBES))
+    await _filter(namespace, capture.ruleset(capture.ISTIO_PROBES, names=names))
 
 
 async def relax(namespace: int) -> None:

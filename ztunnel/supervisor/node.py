@@ -26,6 +26,7 @@ from ztunnel.supervisor.roster import Entry, Roster, read_line
 from ztunnel.supervisor.session import Session
 from ztunnel.supervisor.signing import Signing
 from ztunnel.supervisor.state import State
+from ztunnel.supervisor.tally import Tally
 
 ADMIN_PORT: Final = 15000
 METRICS_PORT: Final = 15020
@@ -41,11 +42,13 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._place = Place(config.trust_domain, config.control_plane.cluster_id, config.network)
+        cluster_id = config.control_plane.cluster_id
+        self._place = Place(config.trust_domain, cluster_id, config.network, config.cluster_domain)
         self._state = State()
         self._roster = Roster()
         self._metrics = Metrics(version("ambit-mesh"))
         self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
+        self._tally = Tally(self._metrics)
         self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
         self._show_gauges()
 
@@ -98,6 +101,7 @@ class Node:
             self._place,
             sign=self._signing.sign,
             report=lambda report: self._ledger.take(entry.pod, report),
+            named=lambda naming: self._tally.take(entry.pod, naming),
         )
         with self._roster.speaking(entry):
             await session.run()

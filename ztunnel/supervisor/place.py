@@ -17,6 +17,7 @@ class Place:
     trust_domain: str
     cluster_id: str
     network: str
+    cluster_domain: str = "cluster.local"
 
     def identity(self, pod: Pod) -> Identity:
         """The only identity that the pod's worker may have."""

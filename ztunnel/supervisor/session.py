@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,11 +16,13 @@ from mesh.snapshot import Change
 from ztunnel.channel.frames import LARGEST_UP, ChannelError, Frames, frame
 from ztunnel.channel.message import (
     MOST_DESTINATIONS,
+    MOST_NAMES,
     Ask,
     Forget,
     FromSupervisor,
     FromWorker,
     Report,
+    Resolve,
     Sign,
     Signed,
     Unsigned,
@@ -27,6 +30,8 @@ from ztunnel.channel.message import (
     from_worker,
     to_worker,
 )
+from ztunnel.channel.naming import Naming
+from ztunnel.supervisor.names import resolve
 from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.share import NOTHING, Share, difference, share
 from ztunnel.supervisor.state import State
@@ -52,6 +57,7 @@ class Session:
         *,
         sign: Signer,
         report: Callable[[Report], None],
+        named: Callable[[Naming], None],
     ) -> None:
         self._pod = pod
         self._stream = stream
@@ -59,11 +65,15 @@ class Session:
         self._place = place
         self._sign = sign
         self._report = report
+        self._named = named
+        self._unnamed: deque[str] = deque(maxlen=MOST_NAMES)
+        """Names that were asked for and not answered yet; of too many the first has been given up by now."""
         self._greeted = False
         self._asked: dict[IP, None] = {}
         self._answered: set[IP] = set()
         self._signing = False
         self._stirred = trio.Event()
+        self._questioned = trio.Event()
         self._writing = trio.Lock()
 
     async def run(self) -> None:
@@ -71,6 +81,7 @@ class Session:
         with self._state.heard(self._stir):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_informed)
+                nursery.start_soon(self._answer)
                 frames = Frames(LARGEST_UP)
                 while data := await self._stream.receive_some(_CHUNK):
                     for document in frames.receive(data):
@@ -97,6 +108,11 @@ class Session:
                 nursery.start_soon(self._have_signed, csr)
             case Report():
                 self._report(message)
+            case Resolve(name):
+                self._unnamed.append(name)
+                self._questioned.set()
+            case Naming():
+                self._named(message)
 
     async def _keep_informed(self) -> None:
         """Send what changed whenever something did. While one update is being sent, the next ones become one."""
@@ -108,6 +124,15 @@ class Session:
                 held = await self._inform(held, whole=whole)
                 whole = False
             await self._stirred.wait()
+
+    async def _answer(self) -> None:
+        """Say what names are, once everything is known."""
+        while True:
+            self._questioned = trio.Event()
+            while self._unnamed and self._state.synced:
+                name = self._unnamed.popleft()
+                await self._send(resolve(self._state.snapshot, self._place, self._pod, name))
+            await self._questioned.wait()
 
     async def _inform(self, held: Share, *, whole: bool) -> Share:
         snapshot = self._state.snapshot
@@ -138,6 +163,7 @@ class Session:
 
     def _stir(self) -> None:
         self._stirred.set()
+        self._questioned.set()
 
 
 def _portions(own: str | None, changes: tuple[Change, ...], answered: tuple[IP, ...], *, whole: bool) -> list[Update]:

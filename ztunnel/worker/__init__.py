@@ -3,6 +3,7 @@
 start        what it is born with.
 service      its life, from the certificate to the last drained connection.
 outbound     15001: what the pod calls; inbound: 15008 and 15006, who calls the pod.
+nameserver   15053: the pod's questions for names; names: what they are; upstream: who knows the others.
 accept       connections off a listener, within a budget.
 lookup       questions to the supervisor and patience for them; knowledge: what the answers add up to.
 link         the connection to the supervisor.

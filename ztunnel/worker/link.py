@@ -15,12 +15,24 @@ from typing import Final
 import trio
 
 from ztunnel.channel.frames import LARGEST_DOWN, ChannelError, Frames, frame
-from ztunnel.channel.message import Ask, Forget, FromSupervisor, Report, Sign, from_supervisor, to_supervisor
+from ztunnel.channel.message import (
+    Ask,
+    Forget,
+    FromSupervisor,
+    Report,
+    Resolve,
+    Sign,
+    from_supervisor,
+    to_supervisor,
+)
+from ztunnel.channel.naming import Naming
 from ztunnel.channel.sighting import Sighting
 
 _log = logging.getLogger("worker")
 
 _REPORTS: Final = 1024
+_NAMES: Final = 1024
+"""Questions that may wait for a supervisor that does not read; one for a name is not worth more."""
 _TOGETHER: Final = 64
 """Reports that go out in one piece: each piece wakes the supervisor, which costs both more than the report itself."""
 _GATHER_SECONDS: Final = 0.05
@@ -38,7 +50,7 @@ class Link:
     def __init__(self, connect: Connect, receive: Callable[[FromSupervisor], None]) -> None:
         self._connect = connect
         self._receive = receive
-        self._questions: deque[Ask | Forget | Sign] = deque()
+        self._questions: deque[Ask | Forget | Sign | Resolve | Naming] = deque()
         self._reports: deque[Sighting] = deque()
         self._dropped = 0
         self._pause = _FIRST_PAUSE
@@ -51,8 +63,10 @@ class Link:
         self.begun: Callable[[], None] = _nothing
         """Called when a connection begins; what was asked on the one before it must be asked again."""
 
-    def send(self, message: Ask | Forget | Sign) -> bool:
+    def send(self, message: Ask | Forget | Sign | Resolve | Naming) -> bool:
         """Send a question; False if there is no connection, and it is not kept: a new one begins with the greeting."""
+        if isinstance(message, Resolve | Naming) and len(self._questions) >= _NAMES:
+            return False
         if self.connected:
             self._questions.append(message)
             self._wake.set()

@@ -56,6 +56,23 @@ class Lookup:
         """What is known at this moment; None while the mesh does not know this pod."""
         return self._view
 
+    def leads_here(self, ip: IP) -> str | None:
+        """Whether what is sent to an address may come to this pod itself, and why; None if not.
+
+        A pod that serves names to the mesh must not be asked what its own processes ask: it would ask for ever.
+        """
+        if self._view is None:
+            return None
+        own, services = self._view.own, self._view.snapshot.services
+        if ip in own.addresses:
+            return f"name server {ip} is this pod itself"
+        for membership in own.services:
+            service = services.get(membership.service)
+            if service is not None and any(one.ip == ip for one in service.addresses):
+                mend = "annotate its pods ambient.istio.io/dns-capture: 'false'"
+                return f"name server {ip} is service {service.key}, which this pod is an endpoint of: {mend}"
+        return None
+
     async def ourselves(self) -> View | Refusal:
         """The view, waited for if need be."""
         if self._view is not None:

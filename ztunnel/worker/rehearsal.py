@@ -12,11 +12,13 @@ from typing import Final
 import trio
 
 from mesh import pki
+from mesh.address import parse_ip
 from mesh.document import policy_from, service_from, to_document, workload_from
 from mesh.identity import Identity
 from mesh.net.tls import ClientTls, Credentials, ServerTls, Session
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope
 from mesh.workload import Membership, Port, Service, Workload
+from ztunnel import question as questions
 
 _FLIGHTS: Final = 2
 """Each way, in a TLS 1.3 handshake with certificates both ways (RFC 8446, section 2)."""
@@ -33,6 +35,7 @@ async def _rehearse() -> None:
     with trio.open_signal_receiver(signal.SIGTERM):
         _shake_hands()
         _read_documents()
+        _answer_question()
 
 
 def _shake_hands() -> None:
@@ -71,3 +74,10 @@ def _read_documents() -> None:
     service_from(to_document(service))
     workload_from(to_document(workload))
     policy_from(to_document(policy))
+
+
+def _answer_question() -> None:
+    asked = questions.write("a.b", 4, 1)
+    read = questions.read(asked.packet) if asked is not None else None
+    if isinstance(read, questions.Question):
+        questions.found(questions.answer(read, "c", (parse_ip("192.0.2.1"),)), read)

@@ -12,12 +12,14 @@ from typing import Final
 
 import trio
 
+from mesh.address import parse_ip
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
 from mesh.quota import Quota
 from mesh.refusal import Refusal
-from ztunnel.channel.message import FromSupervisor, Update
+from ztunnel.channel.message import FromSupervisor, Resolved, Signed, Unsigned, Update
+from ztunnel.channel.naming import Naming
 from ztunnel.drain import Drain, Word, heard
 from ztunnel.worker.accept import Refuse, Serve, accept
 from ztunnel.worker.certificate import Certificate, Petitioner
@@ -25,9 +27,12 @@ from ztunnel.worker.inbound import Inbound
 from ztunnel.worker.link import Link
 from ztunnel.worker.live import Live
 from ztunnel.worker.lookup import Lookup
+from ztunnel.worker.names import Names
+from ztunnel.worker.nameserver import Nameserver
 from ztunnel.worker.outbound import Outbound
 from ztunnel.worker.sockets import PACKET_MARK
 from ztunnel.worker.start import Start
+from ztunnel.worker.upstream import Upstream
 
 _LAST_WORDS_SECONDS: Final = 1.0
 """How long the end waits for the last reports to be taken."""
@@ -48,6 +53,9 @@ class Service:
         self._link.greeting = self._lookup.greeting
         self._lookup.changed = self._live.check
         self._petitioner = Petitioner(self._link.send)
+        servers = tuple(parse_ip(text) for text in start.settings.nameservers.split())
+        self._upstream = Upstream(servers, self._lookup.leads_here)
+        self._names = Names(self._link.send, self._upstream, self._tell_of_name)
         self._link.begun = self._petitioner.stir
         self._accepting = trio.CancelScope()
         self._connections = trio.CancelScope()
@@ -101,7 +109,8 @@ class Service:
             await self._take_all(inbound, outbound, connections)
         finally:
             if self._accepting.cancel_called:
-                for listener in (self._start.outbound, self._start.inbound_plaintext, self._start.inbound):
+                start = self._start
+                for listener in (start.outbound, start.inbound_plaintext, start.inbound, *start.names):
                     listener.close()  # who comes now is refused, unless a successor holds the sockets too
                 inbound.drain()
                 pool.drain()
@@ -119,6 +128,8 @@ class Service:
         async with trio.open_nursery() as nursery:
             for listener, budget, serve, refuse in ways:
                 nursery.start_soon(accept, listener, budget, serve, refuse, connections)
+            nameserver = Nameserver(self._names, self._upstream, self._tell_of_name, start.settings.queries)
+            nursery.start_soon(nameserver.serve, start.names)
             os.write(start.ready, b"R")
             os.close(start.ready)
 
@@ -151,7 +162,13 @@ class Service:
         )
 
     def _receive(self, message: FromSupervisor) -> None:
-        if isinstance(message, Update):
-            self._lookup.take(message)
-        else:
-            self._petitioner.take(message)
+        match message:
+            case Update():
+                self._lookup.take(message)
+            case Resolved():
+                self._names.take(message)
+            case Signed() | Unsigned():
+                self._petitioner.take(message)
+
+    def _tell_of_name(self, naming: Naming) -> None:
+        self._link.send(naming)

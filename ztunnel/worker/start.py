@@ -19,6 +19,8 @@ class Pod:
     name: str
     namespace: str
     service_account: str
+    names: bool = True
+    """Whether its questions for names are captured."""
 
     def identity(self, trust_domain: str) -> Identity:
         """The only identity that the worker may ever ask a certificate for."""
@@ -49,6 +51,10 @@ class Settings:
     """Those of a single caller's address: whoever leaves them half done keeps nobody else out."""
     connect_timeout: float = 10.0
     """Seconds to reach the application, or a peer."""
+    nameservers: str = ""
+    """IP addresses of those who are asked for the names that the mesh does not know, the first first."""
+    queries: int = 256
+    """Questions for names that are answered at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +73,5 @@ class Start:
     ready: int
     """A descriptor: once the worker serves, one byte `R` is written to it and it is closed."""
     settings: Settings = Settings()
+    names: tuple[socket.socket, ...] = ()
+    """15053, on the loopback: the pod's questions for names; UDP and TCP sockets."""

@@ -24,31 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mesh/xds/pb/zds.proto\x12\x12istio.workload.zds\"8\n\x08ZdsHello\x12,\n\x07version\x18\x01 \x01(\x0e\x32\x1b.istio.workload.zds.Version\"N\n\x0cWorkloadInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x17\n\x0fservice_account\x18\x03 \x01(\tJ\x04\x08\x04\x10\x05\"S\n\x0b\x41\x64\x64Workload\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x37\n\rworkload_info\x18\x02 \x01(\x0b\x32 .istio.workload.zds.WorkloadInfo\" \n\x0b\x44\x65lWorkload\x12\x0b\n\x03uid\x18\x02 \x01(\tJ\x04\x08\x01\x10\x02\"\x1b\n\x0cKeepWorkload\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x0e\n\x0cSnapshotSent\"\xef\x01\n\x0fWorkloadRequest\x12.\n\x03\x61\x64\x64\x18\x01 \x01(\x0b\x32\x1f.istio.workload.zds.AddWorkloadH\x00\x12.\n\x03\x64\x65l\x18\x02 \x01(\x0b\x32\x1f.istio.workload.zds.DelWorkloadH\x00\x12\x39\n\rsnapshot_sent\x18\x03 \x01(\x0b\x32 .istio.workload.zds.SnapshotSentH\x00\x12\x30\n\x04keep\x18\x05 \x01(\x0b\x32 .istio.workload.zds.KeepWorkloadH\x00\x42\t\n\x07payloadJ\x04\x08\x04\x10\x05\"\x14\n\x03\x41\x63k\x12\r\n\x05\x65rror\x18\x01 \x01(\t\"E\n\x10WorkloadResponse\x12&\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x17.istio.workload.zds.AckH\x00\x42\t\n\x07payload*\x1f\n\x07Version\x12\x0c\n\x08NOT_USED\x10\x00\x12\x06\n\x02V1\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mesh/xds/pb/zds.proto\x12\x12istio.workload.zds\"8\n\x08ZdsHello\x12,\n\x07version\x18\x01 \x01(\x0e\x32\x1b.istio.workload.zds.Version\"i\n\x0cWorkloadInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x17\n\x0fservice_account\x18\x03 \x01(\t\x12\x19\n\x10names_uncaptured\x18\xe9\x07 \x01(\x08J\x04\x08\x04\x10\x05\"S\n\x0b\x41\x64\x64Workload\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x37\n\rworkload_info\x18\x02 \x01(\x0b\x32 .istio.workload.zds.WorkloadInfo\" \n\x0b\x44\x65lWorkload\x12\x0b\n\x03uid\x18\x02 \x01(\tJ\x04\x08\x01\x10\x02\"\x1b\n\x0cKeepWorkload\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x0e\n\x0cSnapshotSent\"\xef\x01\n\x0fWorkloadRequest\x12.\n\x03\x61\x64\x64\x18\x01 \x01(\x0b\x32\x1f.istio.workload.zds.AddWorkloadH\x00\x12.\n\x03\x64\x65l\x18\x02 \x01(\x0b\x32\x1f.istio.workload.zds.DelWorkloadH\x00\x12\x39\n\rsnapshot_sent\x18\x03 \x01(\x0b\x32 .istio.workload.zds.SnapshotSentH\x00\x12\x30\n\x04keep\x18\x05 \x01(\x0b\x32 .istio.workload.zds.KeepWorkloadH\x00\x42\t\n\x07payloadJ\x04\x08\x04\x10\x05\"\x14\n\x03\x41\x63k\x12\r\n\x05\x65rror\x18\x01 \x01(\t\"E\n\x10WorkloadResponse\x12&\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x17.istio.workload.zds.AckH\x00\x42\t\n\x07payload*\x1f\n\x07Version\x12\x0c\n\x08NOT_USED\x10\x00\x12\x06\n\x02V1\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.xds.pb.zds_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERSION']._serialized_start=682
-  _globals['_VERSION']._serialized_end=713
+  _globals['_VERSION']._serialized_start=709
+  _globals['_VERSION']._serialized_end=740
   _globals['_ZDSHELLO']._serialized_start=45
   _globals['_ZDSHELLO']._serialized_end=101
   _globals['_WORKLOADINFO']._serialized_start=103
-  _globals['_WORKLOADINFO']._serialized_end=181
-  _globals['_ADDWORKLOAD']._serialized_start=183
-  _globals['_ADDWORKLOAD']._serialized_end=266
-  _globals['_DELWORKLOAD']._serialized_start=268
-  _globals['_DELWORKLOAD']._serialized_end=300
-  _globals['_KEEPWORKLOAD']._serialized_start=302
-  _globals['_KEEPWORKLOAD']._serialized_end=329
-  _globals['_SNAPSHOTSENT']._serialized_start=331
-  _globals['_SNAPSHOTSENT']._serialized_end=345
-  _globals['_WORKLOADREQUEST']._serialized_start=348
-  _globals['_WORKLOADREQUEST']._serialized_end=587
-  _globals['_ACK']._serialized_start=589
-  _globals['_ACK']._serialized_end=609
-  _globals['_WORKLOADRESPONSE']._serialized_start=611
-  _globals['_WORKLOADRESPONSE']._serialized_end=680
+  _globals['_WORKLOADINFO']._serialized_end=208
+  _globals['_ADDWORKLOAD']._serialized_start=210
+  _globals['_ADDWORKLOAD']._serialized_end=293
+  _globals['_DELWORKLOAD']._serialized_start=295
+  _globals['_DELWORKLOAD']._serialized_end=327
+  _globals['_KEEPWORKLOAD']._serialized_start=329
+  _globals['_KEEPWORKLOAD']._serialized_end=356
+  _globals['_SNAPSHOTSENT']._serialized_start=358
+  _globals['_SNAPSHOTSENT']._serialized_end=372
+  _globals['_WORKLOADREQUEST']._serialized_start=375
+  _globals['_WORKLOADREQUEST']._serialized_end=614
+  _globals['_ACK']._serialized_start=616
+  _globals['_ACK']._serialized_end=636
+  _globals['_WORKLOADRESPONSE']._serialized_start=638
+  _globals['_WORKLOADRESPONSE']._serialized_end=707
 # @@protoc_insertion_point(module_scope)

@@ -20,14 +20,16 @@ class ZdsHello(_message.Message):
     def __init__(self, version: _Optional[_Union[Version, str]] = ...) -> None: ...
 
 class WorkloadInfo(_message.Message):
-    __slots__ = ("name", "namespace", "service_account")
+    __slots__ = ("name", "namespace", "service_account", "names_uncaptured")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    NAMES_UNCAPTURED_FIELD_NUMBER: _ClassVar[int]
     name: str
     namespace: str
     service_account: str
-    def __init__(self, name: _Optional[str] = ..., namespace: _Optional[str] = ..., service_account: _Optional[str] = ...) -> None: ...
+    names_uncaptured: bool
+    def __init__(self, name: _Optional[str] = ..., namespace: _Optional[str] = ..., service_account: _Optional[str] = ..., names_uncaptured: _Optional[bool] = ...) -> None: ...
 
 class AddWorkload(_message.Message):
     __slots__ = ("uid", "workload_info")

@@ -41,7 +41,7 @@ def test_a_worker_has_nothing_of_the_zygotes(captured, pod, peer):
     _, (_, pid, _) = call(pod, peer)
     targets = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     assert not [target for target in targets if target.startswith("net:")]
-    assert len([target for target in targets if target.startswith("socket:")]) <= 4  # three listeners and this call
+    assert len([target for target in targets if target.startswith("socket:")]) <= 8  # seven listeners and this call
     status = Path(f"/proc/{pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     assert "CapEff:\t0000000000002000" in status

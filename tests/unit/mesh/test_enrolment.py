@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.enrolment import enrolled
+from mesh.enrolment import enrolled, names_captured
 
 AMBIENT = {"istio.io/dataplane-mode": "ambient"}
 NONE = {"istio.io/dataplane-mode": "none"}
@@ -27,3 +27,9 @@ def test_the_pod_beats_its_namespace_and_some_pods_never_enrol(
     decision = enrolled(namespace, pod, annotations, host_network)
     assert bool(decision) is captured
     assert why in decision.why
+
+
+@pytest.mark.parametrize(("value", "captured"), [(None, True), ("true", True), ("false", False), ("", True)])
+def test_a_pod_keeps_its_questions_for_names_only_if_it_says_so(value, captured):
+    annotations = {} if value is None else {"ambient.istio.io/dns-capture": value}
+    assert names_captured(annotations) is captured

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mesh import zds
@@ -5,7 +7,9 @@ from mesh import zds
 ADD = zds.Add("6f0f2c1e-pod-uid", "web-1", "shop", "web")
 
 
-@pytest.mark.parametrize("request_", [ADD, zds.Keep("u"), zds.Delete("u"), zds.SnapshotSent()])
+@pytest.mark.parametrize(
+    "request_", [ADD, replace(ADD, names=False), zds.Keep("u"), zds.Delete("u"), zds.SnapshotSent()]
+)
 def test_a_request_survives_the_wire(request_):
     assert zds.parse_request(zds.encode_request(request_)) == request_
 

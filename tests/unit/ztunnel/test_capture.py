@@ -10,16 +10,35 @@ def chain(ruleset: str, name: str) -> list[str]:
     return [line.strip() for line in body.splitlines()]
 
 
-def test_outbound_redirects_first_packets_that_are_neither_local_nor_the_workers_own():
-    assert chain(capture.ruleset(capture.ISTIO_PROBES), "outbound") == [
+@pytest.mark.parametrize("names", [True, False])
+def test_outbound_redirects_first_packets_that_are_neither_local_nor_the_workers_own(names):
+    questions = [
+        "udp dport 53 redirect to :15053",
+        "tcp dport 53 tcp flags & (fin | syn | rst | ack) == syn redirect to :15053",
+    ]
+    assert chain(capture.ruleset(capture.ISTIO_PROBES, names=names), "outbound") == [
         "type nat hook output priority -100; policy accept;",
         'oifname "lo" accept',
         "ip daddr 169.254.7.127 accept",
         "ip6 daddr fd16:9254:7127:1337:ffff:ffff:ffff:ffff accept",
         "meta mark & 0xfff == 0x111 accept",
         "meta mark & 0xfff == 0x539 accept",
+        *(questions if names else ()),
         "tcp flags & (fin | syn | rst | ack) == syn redirect to :15001",
     ]
+
+
+def test_questions_that_the_worker_passes_on_are_tracked_apart_from_those_that_were_captured():
+    text = capture.ruleset(capture.ISTIO_PROBES)
+    assert chain(text, "part-questions") == [
+        "type filter hook output priority raw; policy accept;",
+        "meta mark & 0xfff == 0x539 udp dport 53 ct zone set 1",
+    ]
+    assert chain(text, "part-answers") == [
+        "type filter hook prerouting priority raw; policy accept;",
+        "meta mark & 0xfff != 0x539 udp sport 53 ct zone set 1",
+    ]
+    assert "53 ct zone" not in capture.ruleset(capture.ISTIO_PROBES, names=False)
 
 
 def test_inbound_redirects_all_but_probes_and_the_tunnel_port():

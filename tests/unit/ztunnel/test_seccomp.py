@@ -72,18 +72,21 @@ def test_files_are_opened_for_reading(ask, flags, found):
 
 
 @pytest.mark.parametrize(
-    ("family", "kind", "found"),
+    ("family", "kind", "protocol", "found"),
     [
-        (2, 1, seccomp.ALLOW),
-        (10, 0o2000001, seccomp.ALLOW),
-        (1, 5, EPERM),
-        (2, 3, EPERM),
-        (17, 3, EPERM),
-        (16, 1, EPERM),
+        (2, 1, 6, seccomp.ALLOW),
+        (10, 0o2000001, 0, seccomp.ALLOW),
+        (10, 0o2000002, 0, seccomp.ALLOW),
+        (2, 2, 17, seccomp.ALLOW),
+        (2, 2, 1, EPERM),
+        (1, 5, 0, EPERM),
+        (2, 3, 0, EPERM),
+        (17, 3, 0, EPERM),
+        (16, 1, 0, EPERM),
     ],
 )
-def test_sockets_are_streams(ask, family, kind, found):
-    assert ask("socket", family, kind) == found
+def test_sockets_are_streams_and_datagrams(ask, family, kind, protocol, found):
+    assert ask("socket", family, kind, protocol) == found
 
 
 @pytest.mark.parametrize(("flags", "found"), [(0x10F00, seccomp.ALLOW), (17, EPERM), (0x1001_0000, EPERM)])

@@ -16,6 +16,7 @@ def test_a_node_name_is_enough():
     assert config.inpod_uds == Path("/var/run/ztunnel/ztunnel.sock")
     assert config.trust_domain == "cluster.local"
     assert config.secret_ttl == 86_400
+    assert (config.cluster_domain, config.resolv_conf) == ("cluster.local", Path("/etc/resolv.conf"))
     assert config.supervisor_socket == Path("/run/ambit/ztunnel/supervisor.sock")
     assert (config.drain_seconds, config.relieved_seconds) == (5, 3600)
 
@@ -36,6 +37,8 @@ def test_everything_can_be_told():
             "AUTH_TOKEN": "/etc/token",
             "CLUSTER_ID": "west",
             "TRUST_DOMAIN": "Example.ORG",
+            "CLUSTER_DOMAIN": "mesh.company",
+            "AMBIT_RESOLV_CONF": "/etc/other.conf",
             "NETWORK": "net-1",
             "SECRET_TTL": "1h30m",
             "POD_NAME": "ztunnel-abc",

@@ -36,11 +36,12 @@ async def pair(pod: Any, peer: Any, run_dir: Path) -> AsyncIterator[Pair]:
     web = workload("web", pod.addresses)
     db = replace(workload("db", peer.addresses), services=(Membership(service.key),))
     node.know(web, db, service)
+    nameservers = f"{peer.addresses[6]} {peer.addresses[4]}"
     opened = [Listeners.open(place.namespace) for place in (pod, peer)]
     try:
         async with node.open():
             workers = [
-                node.start_worker(one.name, place.namespace, listeners)
+                node.start_worker(one.name, place.namespace, listeners, nameservers=nameservers)
                 for one, place, listeners in zip((web, db), (pod, peer), opened, strict=True)
             ]
             for worker, place in zip(workers, (pod, peer), strict=True):
