@@ -199,7 +199,17 @@ class Cors:
     max_age: int = 5
 
 
-Filter = RequestHeaders | ResponseHeaders | Redirect | Rewrite | Cors
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The RequestMirror filter: a share of the requests, from 0 to 1, goes to this service too, to no effect."""
+
+    service: str
+    """The service's key."""
+    port: int
+    share: float = 1.0
+
+
+Filter = RequestHeaders | ResponseHeaders | Redirect | Rewrite | Cors | Mirror
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from mesh.balance import Dice
 from mesh.route import (
     Cors,
     Filter,
     HeaderModifier,
+    Mirror,
     PathChange,
     PathMatch,
     PathMatchKind,
@@ -61,6 +63,11 @@ def response_changes(request: RequestHead, filters: Iterable[Filter]) -> tuple[H
 def redirect_of(filters: Iterable[Filter]) -> Redirect | None:
     """The filter that answers in the backend's place, if there is one."""
     return next((one for one in filters if isinstance(one, Redirect)), None)
+
+
+def mirrors(filters: Iterable[Filter], dice: Dice) -> tuple[Mirror, ...]:
+    """The mirrors that get this request."""
+    return tuple(one for one in filters if isinstance(one, Mirror) and dice() < one.share)
 
 
 def covered(match: PathMatch) -> str:

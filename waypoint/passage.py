@@ -35,6 +35,7 @@ from waypoint.http.events import (
 from waypoint.outcome import Outcome
 from waypoint.plan import Forward
 from waypoint.retry import Failure, Tried, again
+from waypoint.shadow import Shadow
 from waypoint.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Passage:
         "_request",
         "_response",
         "_scene",
+        "_shadows",
         "_stream",
         "_timer",
         "_tried",
@@ -97,6 +99,7 @@ class Passage:
         """The time of one attempt, or the pause before it."""
         self._tried: frozenset[str] = frozenset()
         self._repeating = False
+        self._shadows: tuple[Shadow, ...] = ()
         self._over = False
         self.asked_all = False
         """The whole request has gone out to the backend."""
@@ -124,10 +127,12 @@ class Passage:
             self._answer(Answer(event.status, refusal=Refusal(Reason.BAD_REQUEST, event.detail)))
         elif isinstance(event, Reset):
             self._refused(Reason.CALLER_GONE, event.detail)
+            self._cast(event)
             self._finish()
         elif isinstance(event, End) and not self.upgraded and self._bodiless:
             pass  # said along with the head
         else:
+            self._cast(event)
             self._request.push(event)
             self._note_request()
 
@@ -206,7 +211,19 @@ class Passage:
         if decision.retry is not None:
             self._request.keep(_KEPT)
             self._scene.budgets.began(decision.endpoint.key_of_service)
+        self._shadows = tuple(self._shadow(endpoint, decision.request) for endpoint in decision.mirrors)
         self._try(decision, 1)
+
+    def _shadow(self, endpoint: Endpoint, request: RequestHead) -> Shadow:
+        """Have a copy of the request go to a mirror."""
+        shadow = Shadow(replace(request, upgrade=b""), self._scene.deadlines)
+        http2 = speaks_http2(endpoint.protocol, self._caller_http2)
+        self._scene.upstream.ask(endpoint, shadow, http2=http2)
+        return shadow
+
+    def _cast(self, event: Event) -> None:
+        for shadow in self._shadows:
+            shadow.copy(event)
 
     def _identified(self, request: RequestHead) -> RequestHead:
         """The request with an id by which its lines are found in every log."""

@@ -9,7 +9,7 @@ are asked; those of a backend's service are not (GEP-1294).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -79,6 +79,8 @@ class Forward:
     """For the whole, all attempts included."""
     attempt_timeout: float | None = None
     retry: Retry | None = None
+    mirrors: tuple[Endpoint, ...] = ()
+    """Who gets a copy, without its answer counting."""
     choice: Choice | None = None
     policy: str = ""
 
@@ -164,8 +166,17 @@ def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forwar
         rule.timeout or None,
         rule.backend_timeout or None,
         rule.retry,
+        tuple(_mirrors(question, used)),
         choice,
     )
+
+
+def _mirrors(question: Question, used: Sequence[Filter]) -> Iterator[Endpoint]:
+    for mirror in filters.mirrors(used, question.dice):
+        service = question.snapshot.services.get(mirror.service)
+        endpoint = _endpoint(question, service, mirror.port) if service is not None else None
+        if isinstance(endpoint, Endpoint):
+            yield endpoint
 
 
 def another(question: Question, forward: Forward, tried: frozenset[str]) -> Endpoint:

@@ -106,6 +106,11 @@ class Stretch:
             self._say(Body(event.data[:room]))
             waiting[0] = Body(event.data[room:], event.cost)
 
+    @property
+    def held(self) -> int:
+        """Body bytes that wait."""
+        return sum(len(event.data) for event in self._waiting if isinstance(event, Body))
+
     def unpaid(self) -> int:
         """Forget what waits; the cost of its bodies."""
         cost = sum(event.cost for event in self._waiting if isinstance(event, Body))

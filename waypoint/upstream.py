@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -21,7 +21,6 @@ from waypoint.http.link import Link
 if TYPE_CHECKING:
     from mesh.net.deadlines import Deadlines
     from mesh.net.relay import Relay
-    from waypoint.attempt import Attempt
     from waypoint.endpoint import Endpoint
 
 _IDLE_SECONDS: Final = 60.0
@@ -31,6 +30,23 @@ _LINKS: Final = 1024
 _log = logging.getLogger("waypoint")
 
 TunnelHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Seeker(Protocol):
+    """Who wants a link to an endpoint."""
+
+    reused: bool
+    """Whether the link that is offered has served others before."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is wanted no more."""
+
+    def ask(self, link: Link) -> bool:
+        """Use this link; False when it cannot be used, or is wanted no more."""
+
+    def fail(self, refusal: Refusal) -> None:
+        """There is none."""
 
 
 class Upstream:
@@ -54,20 +70,20 @@ class Upstream:
         self._rows: dict[tuple[str, bool], _Row] = {}
         relay.on_tick.add(self._sweep)
 
-    def ask(self, endpoint: Endpoint, attempt: Attempt, *, http2: bool, fresh: bool = False) -> None:
-        """Have the attempt made on a connection there is, or on a new one; always on a new one if `fresh`."""
+    def ask(self, endpoint: Endpoint, seeker: Seeker, *, http2: bool, fresh: bool = False) -> None:
+        """Give it a connection there is, or a new one; always a new one if `fresh`."""
         key = (endpoint.key, http2)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Row()
-        elif not fresh and row.ask(attempt):
+        elif not fresh and row.ask(seeker):
             return
-        row.waiting.append(attempt)
+        row.waiting.append(seeker)
         if http2 and row.dialling and not fresh:
             return  # whoever waits for an HTTP/2 connection shares it
         if len(row.links) + row.dialling >= _LINKS:
-            row.waiting.remove(attempt)
-            attempt.fail(Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use"))
+            row.waiting.remove(seeker)
+            seeker.fail(Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use"))
             return
         row.dialling += 1
         self._relay.spawn(self._dial, row, endpoint, http2)
@@ -142,38 +158,38 @@ class _Row:
         self.free: dict[Link, None] = {}
         """Those that may take a request; the one used last is asked first, so that what is not needed falls idle."""
         self.dialling = 0
-        self.waiting: list[Attempt] = []
+        self.waiting: list[Seeker] = []
 
-    def ask(self, attempt: Attempt) -> bool:
-        """Make the attempt on a link there is."""
+    def ask(self, seeker: Seeker) -> bool:
+        """Give it a link there is."""
         while self.free:
             link = next(reversed(self.free))
-            attempt.reused = True
-            if attempt.ask(link):
+            seeker.reused = True
+            if seeker.ask(link):
                 return True
             del self.free[link]
-        attempt.reused = False
+        seeker.reused = False
         return False
 
     def serve(self, link: Link) -> bool:
-        """There is a new link: make on it the attempts that wait, as many as it takes; whether it took any."""
+        """There is a new link: give it to those who wait, as many as it takes; whether it took any."""
         served = False
         while self.waiting:
-            attempt = self.waiting[0]
-            if not attempt.done and not attempt.ask(link):
+            seeker = self.waiting[0]
+            if not seeker.done and not seeker.ask(link):
                 if not served:
                     self.refuse(Refusal(Reason.BACKEND_FAILED, "a new connection takes no request"), everybody=True)
                 return served
             served = True
-            self.waiting.remove(attempt)
+            self.waiting.remove(seeker)
         self.freed(link)
         return served
 
     def refuse(self, refusal: Refusal, *, everybody: bool) -> None:
         """There is no link."""
         refused, self.waiting = (self.waiting, []) if everybody else (self.waiting[:1], self.waiting[1:])
-        for attempt in refused:
-            attempt.fail(refusal)
+        for seeker in refused:
+            seeker.fail(refusal)
 
     # ---- waypoint.http.link.Owner
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istiod_lite.facts import Service
-from istiod_lite.facts.route import Unsupported
-from mesh.route import Backend, Route, RouteRule
+from istiod_lite.facts.route import MirrorRef, Unsupported
+from mesh.route import Backend, Mirror, Route, RouteRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from istiod_lite.compile.settings import Settings
     from istiod_lite.facts import RouteFact
-    from istiod_lite.facts.route import BackendRef, ParentRef, Rule
+    from istiod_lite.facts.route import BackendRef, FilterFact, ParentRef, Rule
     from istiod_lite.world import World
+    from mesh.route import Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,15 @@ def unresolved(world: World, reference: BackendRef) -> Unresolved | None:
     return None
 
 
+def references(rule: Rule) -> Iterator[BackendRef]:
+    """All that a rule sends requests to, mirrors included; what gets no share of them is nothing."""
+    for backend in rule.backends:
+        if backend.weight:
+            yield backend
+            yield from (one.backend for one in backend.filters if isinstance(one, MirrorRef))
+    yield from (one.backend for one in rule.filters if isinstance(one, MirrorRef))
+
+
 def unsupported_filters(rule: Rule) -> tuple[str, ...]:
     """The filters of a rule that no waypoint carries out, each in words."""
     own = [f"filter {one.type}" for one in rule.filters if isinstance(one, Unsupported)]
@@ -120,7 +130,7 @@ def _rule(world: World, rule: Rule, settings: Settings) -> RouteRule:
     lacking = [one.type for one in rule.filters if isinstance(one, Unsupported)]
     return RouteRule(
         matches=rule.matches,
-        filters=tuple(one for one in rule.filters if not isinstance(one, Unsupported)),
+        filters=tuple(_filters(world, rule.filters, settings)),
         backends=tuple(_backend(world, one, settings) for one in rule.backends if one.weight),
         timeout=rule.timeout or None,
         backend_timeout=rule.backend_timeout or None,
@@ -128,6 +138,17 @@ def _rule(world: World, rule: Rule, settings: Settings) -> RouteRule:
         name=rule.name,
         broken=f"filter {' and '.join(lacking)} is not supported" if lacking else None,
     )
+
+
+def _filters(world: World, filters: Iterable[FilterFact], settings: Settings) -> Iterator[Filter]:
+    """What is carried out of filters. A mirror that leads nowhere is left away, as the API says; the status tells."""
+    for one in filters:
+        if isinstance(one, MirrorRef):
+            to = one.backend
+            if unresolved(world, to) is None:
+                yield Mirror(settings.service_key(to.namespace, to.name), to.port, one.share)
+        elif not isinstance(one, Unsupported):
+            yield one
 
 
 def _backend(world: World, reference: BackendRef, settings: Settings) -> Backend:
@@ -140,6 +161,6 @@ def _backend(world: World, reference: BackendRef, settings: Settings) -> Backend
         service=settings.service_key(reference.namespace, reference.name) if is_service else "",
         port=reference.port,
         weight=reference.weight,
-        filters=tuple(one for one in reference.filters if not isinstance(one, Unsupported)),
+        filters=tuple(_filters(world, reference.filters, settings)),
         broken=lost.message if lost is not None else broken,
     )

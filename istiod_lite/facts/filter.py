@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts.field import DNS_NAME, GROUP, HEADER_NAME, KIND, NAME, Shape
-from istiod_lite.facts.route import Unsupported, read_backend, read_modifier
-from mesh.route import Cors, Filter, PathChange, Redirect, RequestHeaders, ResponseHeaders, Rewrite
+from istiod_lite.facts.route import FilterFact, MirrorRef, Unsupported, read_backend, read_modifier
+from mesh.route import Cors, PathChange, Redirect, RequestHeaders, ResponseHeaders, Rewrite
 
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
@@ -32,7 +32,7 @@ _ORIGIN_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OP
 
 def read_filters(
     at: Field, types: tuple[str, ...], namespace: str, *, only_prefix: bool = False
-) -> tuple[Filter | Unsupported, ...]:
+) -> tuple[FilterFact, ...]:
     """Read a list of filters of the given types.
 
     `only_prefix` says that the rule has exactly one match, on a path prefix; only then a prefix can be replaced.
@@ -47,7 +47,7 @@ def read_filters(
     return read
 
 
-def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_prefix: bool) -> Filter | Unsupported:
+def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_prefix: bool) -> FilterFact:
     at.knows("type", *(_BODY[name] for name in types))
     at["type"].required()
     kind = at["type"].choice(types)
@@ -60,28 +60,38 @@ def _read_filter(at: Field, types: tuple[str, ...], namespace: str, *, only_pref
     return _read_body(kind, at[_BODY[kind]], namespace, only_prefix=only_prefix)
 
 
-def _read_body(kind: str, body: Field, namespace: str, *, only_prefix: bool) -> Filter | Unsupported:
+def _read_body(kind: str, body: Field, namespace: str, *, only_prefix: bool) -> FilterFact:
+    read: FilterFact
     match kind:
         case "RequestHeaderModifier":
-            return RequestHeaders(read_modifier(body))
+            read = RequestHeaders(read_modifier(body))
         case "ResponseHeaderModifier":
-            return ResponseHeaders(read_modifier(body))
+            read = ResponseHeaders(read_modifier(body))
         case "RequestRedirect":
-            return _read_redirect(body, only_prefix=only_prefix)
+            read = _read_redirect(body, only_prefix=only_prefix)
         case "URLRewrite":
-            body.knows("hostname", "path")
-            host = body["hostname"].text(shape=DNS_NAME) or None
-            return Rewrite(host, _read_path_change(body["path"], only_prefix=only_prefix))
+            read = _read_rewrite(body, only_prefix=only_prefix)
         case "RequestMirror":
-            _check_mirror(body, namespace)
+            read = _read_mirror(body, namespace)
         case "CORS":
-            return _read_cors(body)
+            read = _read_cors(body)
         case _:
-            body.knows("group", "kind", "name")
-            for name, shape in (("group", GROUP), ("kind", KIND), ("name", NAME)):
-                body[name].required()
-                body[name].text(shape=shape)
-    return Unsupported(kind)
+            _check_extension(body)
+            read = Unsupported(kind)
+    return read
+
+
+def _check_extension(at: Field) -> None:
+    at.knows("group", "kind", "name")
+    for name, shape in (("group", GROUP), ("kind", KIND), ("name", NAME)):
+        at[name].required()
+        at[name].text(shape=shape)
+
+
+def _read_rewrite(at: Field, *, only_prefix: bool) -> Rewrite:
+    at.knows("hostname", "path")
+    host = at["hostname"].text(shape=DNS_NAME) or None
+    return Rewrite(host, _read_path_change(at["path"], only_prefix=only_prefix))
 
 
 def _read_redirect(at: Field, *, only_prefix: bool) -> Redirect:
@@ -115,17 +125,21 @@ def _read_path_change(at: Field, *, only_prefix: bool) -> PathChange | None:
     return PathChange(value.value if value.value == "" else value.text(shape=NAME), kind == "ReplacePrefixMatch")
 
 
-def _check_mirror(at: Field, namespace: str) -> None:
+def _read_mirror(at: Field, namespace: str) -> MirrorRef:
     at.knows("backendRef", "fraction", "percent")
-    if at["backendRef"].required():
-        read_backend(at["backendRef"].knows("group", "kind", "name", "namespace", "port"), namespace)
-    at["percent"].integer(100, 0, 100)
+    at["backendRef"].required()
+    backend = read_backend(at["backendRef"].knows("group", "kind", "name", "namespace", "port"), namespace)
+    percent = at["percent"].integer(100, 0, 100)
     fraction = at["fraction"].knows("denominator", "numerator")
-    if fraction.given and at["percent"].given:
+    if not fraction.given:
+        return MirrorRef(backend, percent / 100)
+    if at["percent"].given:
         at["percent"].fault("there is a fraction already", "keep percent or fraction")
+    fraction["numerator"].required()
     part, whole = fraction["numerator"].integer(0, 0, 1 << 31), fraction["denominator"].integer(100, 1, 1 << 31)
     if part > whole:
         fraction.fault(f"{part} of {whole} is more than all", "lower the numerator")
+    return MirrorRef(backend, part / whole)
 
 
 def _read_cors(at: Field) -> Cors:

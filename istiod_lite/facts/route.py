@@ -58,7 +58,18 @@ class BackendRef:
     name: str
     port: int
     weight: int
-    filters: tuple[Filter | Unsupported, ...]
+    filters: tuple[FilterFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRef:
+    """A RequestMirror filter as written: which service is to get a share of the requests, from 0 to 1, as well."""
+
+    backend: BackendRef
+    share: float
+
+
+FilterFact = Filter | MirrorRef | Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class Rule:
 
     name: str
     matches: tuple[RouteMatch, ...]
-    filters: tuple[Filter | Unsupported, ...]
+    filters: tuple[FilterFact, ...]
     backends: tuple[BackendRef, ...]
     timeout: float | None = None
     backend_timeout: float | None = None
@@ -115,7 +126,7 @@ def _read_parent(at: Field, namespace: str) -> ParentRef:
     )
 
 
-def read_backend(at: Field, namespace: str, filters: tuple[Filter | Unsupported, ...] = ()) -> BackendRef:
+def read_backend(at: Field, namespace: str, filters: tuple[FilterFact, ...] = ()) -> BackendRef:
     """Read a reference to a backend; a Service needs a port."""
     at["name"].required()
     group, kind = at["group"].text(shape=GROUP), at["kind"].text("Service", KIND)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from istiod_lite.compile.routes import attachment, unresolved, unsupported_filters
+from istiod_lite.compile.routes import attachment, references, unresolved, unsupported_filters
 from istiod_lite.compile.waypoints import BindingState, is_waypoint_class, service_binding
 from istiod_lite.facts import Gateway, RouteFact, Service
 from istiod_lite.facts.route import Unsupported
@@ -116,12 +116,15 @@ class RouteStatuses:
         lost = [
             fault
             for rule in route.rules
-            for backend in rule.backends
-            if backend.weight and (fault := unresolved(self._world, backend)) is not None
+            for backend in references(rule)
+            if (fault := unresolved(self._world, backend)) is not None
         ]
         if not lost:
             return Condition("ResolvedRefs", holds=True, reason="ResolvedRefs", message="every backend exists")
-        message = "; ".join(dict.fromkeys(one.message for one in lost)) + ": their share of requests is answered 500"
+        message = (
+            "; ".join(dict.fromkeys(one.message for one in lost))
+            + ": their share of requests is answered 500, or not mirrored"
+        )
         return Condition("ResolvedRefs", holds=False, reason=lost[0].reason, message=message)
 
     def _served(self, service: Service) -> Condition:

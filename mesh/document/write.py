@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mesh.address import NetworkAddress
 from mesh.policy import TextMatch, TextMatchKind
-from mesh.route import Cors, HeaderModifier, PathMatch, Redirect, RequestHeaders, ResponseHeaders, Rewrite
+from mesh.route import Cors, HeaderModifier, Mirror, PathMatch, Redirect, RequestHeaders, ResponseHeaders, Rewrite
 from mesh.workload import GatewayAddress, NamespacedHostname
 
 FILTER_NAMES: Final[dict[type[Any], str]] = {
@@ -18,6 +18,7 @@ FILTER_NAMES: Final[dict[type[Any], str]] = {
     Redirect: "redirect",
     Rewrite: "rewrite",
     Cors: "cors",
+    Mirror: "mirror",
 }
 
 _TEXTS: Final = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
@@ -86,4 +87,5 @@ _FORMS: Final[dict[type[Any], Any]] = {
     Redirect: lambda one: {FILTER_NAMES[Redirect]: fields_document(one)},
     Rewrite: lambda one: {FILTER_NAMES[Rewrite]: fields_document(one)},
     Cors: lambda one: {FILTER_NAMES[Cors]: fields_document(one)},
+    Mirror: lambda one: {FILTER_NAMES[Mirror]: fields_document(one)},
 }

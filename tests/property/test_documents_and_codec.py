@@ -17,6 +17,7 @@ from mesh.route import (
     Backend,
     Cors,
     HeaderModifier,
+    Mirror,
     PathChange,
     PathMatch,
     PathMatchKind,
@@ -162,6 +163,7 @@ filters = st.one_of(
     st.builds(ResponseHeaders, modifiers),
     st.builds(Redirect, maybe(texts), maybe(texts), paths, maybe(ports), st.integers(300, 399)),
     st.builds(Rewrite, maybe(texts), paths),
+    st.builds(Mirror, texts, ports, st.floats(0, 1)),
     st.builds(Cors, tuples(texts), tuples(texts), tuples(texts), tuples(texts), st.booleans(), st.integers(1, 1 << 31)),
 )
 values = st.builds(ValueMatch, names, texts, st.booleans())

@@ -9,6 +9,7 @@ from mesh.route import (
     Cors,
     Filter,
     HeaderModifier,
+    Mirror,
     PathChange,
     PathMatch,
     PathMatchKind,
@@ -142,6 +143,8 @@ def _filter_message(one: Filter) -> pb.Filter:
             return pb.Filter(rewrite=pb.Rewrite(host=one.host, path=_path_message(one.path)))
         case Cors():
             return pb.Filter(cors=_cors_message(one))
+        case Mirror():
+            return pb.Filter(mirror=pb.Mirror(service=one.service, port=one.port, share=one.share))
 
 
 def _filter(message: pb.Filter) -> Filter:
@@ -161,6 +164,8 @@ def _filter(message: pb.Filter) -> Filter:
             )
         case "cors":
             return _cors(message.cors)
+        case "mirror":
+            return Mirror(message.mirror.service, _port(message.mirror.port), message.mirror.share)
         case _:
             raise ValueError("a filter that says nothing, or something unknown")
 

@@ -111,18 +111,20 @@ class ValueMatch(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., regex: _Optional[bool] = ...) -> None: ...
 
 class Filter(_message.Message):
-    __slots__ = ("request_headers", "response_headers", "redirect", "rewrite", "cors")
+    __slots__ = ("request_headers", "response_headers", "redirect", "rewrite", "cors", "mirror")
     REQUEST_HEADERS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_FIELD_NUMBER: _ClassVar[int]
     REDIRECT_FIELD_NUMBER: _ClassVar[int]
     REWRITE_FIELD_NUMBER: _ClassVar[int]
     CORS_FIELD_NUMBER: _ClassVar[int]
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
     request_headers: HeaderModifier
     response_headers: HeaderModifier
     redirect: Redirect
     rewrite: Rewrite
     cors: Cors
-    def __init__(self, request_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., response_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., redirect: _Optional[_Union[Redirect, _Mapping]] = ..., rewrite: _Optional[_Union[Rewrite, _Mapping]] = ..., cors: _Optional[_Union[Cors, _Mapping]] = ...) -> None: ...
+    mirror: Mirror
+    def __init__(self, request_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., response_headers: _Optional[_Union[HeaderModifier, _Mapping]] = ..., redirect: _Optional[_Union[Redirect, _Mapping]] = ..., rewrite: _Optional[_Union[Rewrite, _Mapping]] = ..., cors: _Optional[_Union[Cors, _Mapping]] = ..., mirror: _Optional[_Union[Mirror, _Mapping]] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
@@ -187,6 +189,16 @@ class Cors(_message.Message):
     credentials: bool
     max_age: int
     def __init__(self, origins: _Optional[_Iterable[str]] = ..., methods: _Optional[_Iterable[str]] = ..., headers: _Optional[_Iterable[str]] = ..., exposed: _Optional[_Iterable[str]] = ..., credentials: _Optional[bool] = ..., max_age: _Optional[int] = ...) -> None: ...
+
+class Mirror(_message.Message):
+    __slots__ = ("service", "port", "share")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    port: int
+    share: float
+    def __init__(self, service: _Optional[str] = ..., port: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...
 
 class Backend(_message.Message):
     __slots__ = ("service", "port", "weight", "filters", "broken")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from istiod_lite.compile import Settings, compile_world
-from mesh.route import RequestHead, RouteKind, applicable, best
+from mesh.route import Mirror, RequestHead, RouteKind, applicable, best
 
 CART, WEB = "shop/cart.shop.svc.cluster.local", "shop/web.shop.svc.cluster.local"
 SERVICES = """
@@ -106,11 +106,11 @@ def test_a_backend_without_weight_is_left_out(backend_of):
 
 
 def test_filters_that_we_lack_break_their_rule_or_their_backend(routes_of, backend_of):
-    mirror = "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}]"
-    (found,) = routes_of(route(to_cart(rules=f"[{{{mirror}}}, {{}}]"))).values()
-    assert [one.broken for one in found.rules] == ["filter RequestMirror is not supported", None]
+    lacking = "filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}]"
+    (found,) = routes_of(route(to_cart(rules=f"[{{{lacking}}}, {{}}]"))).values()
+    assert [one.broken for one in found.rules] == ["filter ExtensionRef is not supported", None]
     assert (
-        backend_of(f"{{name: web, port: 80, {mirror}}}").broken == "filter RequestMirror is not supported on a backend"
+        backend_of(f"{{name: web, port: 80, {lacking}}}").broken == "filter ExtensionRef is not supported on a backend"
     )
 
 
@@ -151,3 +151,17 @@ def test_the_narrowest_match_wins_across_routes(routes_of):
     routes = routes_of(wide, narrow, exact, header)
     assert [choose(routes, path) for path in ("/a", "/a/b/c", "/a/b", "/b")] == ["wide", "narrow", "exact", None]
     assert choose(routes, "/a", headers=(("x", "y"),)) == "header"
+
+
+def test_mirrors_are_carried_out_and_those_that_lead_nowhere_left_away(routes_of):
+    mirrors = ", ".join(
+        f"{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name}, port: 80}}{share}}}}}"
+        for name, share in (
+            ("web", ", percent: 25"),
+            ("cart", ", fraction: {numerator: 1, denominator: 1000}"),
+            ("gone", ""),
+        )
+    )
+    (found,) = routes_of(route(to_cart(rules=f"[{{filters: [{mirrors}]}}]"))).values()
+    assert found.rules[0].filters == (Mirror(WEB, 80, 0.25), Mirror(CART, 80, 0.001))
+    assert found.rules[0].broken is None

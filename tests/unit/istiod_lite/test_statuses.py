@@ -161,21 +161,26 @@ class TestRoutes:
         (found,) = parents_of(route(f"{{{TO_CART}, rules: [{{backendRefs: [{backend}]}}]}}"))
         assert found["ResolvedRefs"] == reason
 
+    def test_a_mirror_that_leads_nowhere_is_told(self, parents_of):
+        mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: gone, port: 80}}}"
+        (found,) = parents_of(route(f"{{{TO_CART}, rules: [{{filters: [{mirror}]}}]}}"))
+        assert (found["Accepted"], found["ResolvedRefs"]) == ("True/Accepted", "False/BackendNotFound")
+
     def test_another_namespace_needs_no_grant_in_a_mesh(self, parents_of):
         text = "{parentRefs: [{group: '', kind: Service, name: cart, namespace: shop}], rules: [{backendRefs: [{name: cart, namespace: shop, port: 80}]}]}"  # noqa: E501
         (found,) = parents_of(route(text, namespace="other"), namespace="other")
         assert found["ResolvedRefs"] == "True/ResolvedRefs"
 
     def test_some_rules_or_all_of_them_cannot_be_carried_out(self, parents_of):
-        mirror = "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: old, port: 80}}}]}"
-        (found,) = parents_of(route(f"{{{TO_CART}, rules: [{mirror}, {{}}]}}"))
+        lacking = "{filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}]}"
+        (found,) = parents_of(route(f"{{{TO_CART}, rules: [{lacking}, {{}}]}}"))
         assert (found["Accepted"], found["PartiallyInvalid"]) == ("True/Accepted", "True/UnsupportedValue")
-        (found,) = parents_of(route(f"{{{TO_CART}, rules: [{mirror}]}}"))
+        (found,) = parents_of(route(f"{{{TO_CART}, rules: [{lacking}]}}"))
         assert found["Accepted"] == "False/UnsupportedValue"
 
     def test_the_message_of_a_partially_invalid_route_begins_as_the_api_wants_it(self, status_of):
-        mirror = "{filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}], name: open}"
-        text = route(f"{{{TO_CART}, rules: [{{}}, {mirror}]}}")
+        lacking = "{filters: [{type: ExtensionRef, extensionRef: {group: g.example, kind: K, name: n}}], name: open}"
+        text = route(f"{{{TO_CART}, rules: [{{}}, {lacking}]}}")
         status = status_of(ObjectKey(GATEWAY_GROUP, "HTTPRoute", "shop", "r"), text, SERVICES)
         (message,) = [one["message"] for one in status["parents"][0]["conditions"] if one["type"] == "PartiallyInvalid"]
         assert message == "Dropped Rule: rule open: filter ExtensionRef is not supported, its requests are answered 500"
