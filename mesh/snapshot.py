@@ -5,12 +5,12 @@ A snapshot is never changed: `apply` makes the next one. Readers that began with
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from mesh.address import IP, NetworkAddress
+from mesh.index import Index
 from mesh.policy import Policy, Scope
 from mesh.route import Route
 from mesh.workload import GatewayAddress, NamespacedHostname, Service, TunnelProtocol, Workload
@@ -18,8 +18,6 @@ from mesh.workload import GatewayAddress, NamespacedHostname, Service, TunnelPro
 Resource = Workload | Service | Policy | Route
 
 _R = TypeVar("_R", Workload, Service, Policy, Route)
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +51,14 @@ class Snapshot:
     services: Mapping[str, Service] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
-    _by_address: Mapping[NetworkAddress, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _by_vip: Mapping[NetworkAddress, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _by_hostname: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _endpoints: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _wide: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _routes_of: Mapping[str, tuple[Route, ...]] = field(init=False, repr=False, compare=False)
+    _indices: Indices | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Build the indices; conflicts are settled here so that every look-up is one access."""
-        workloads, services = self.workloads.values(), self.services.values()
-        put = object.__setattr__
-        put(self, "_by_address", _grouped((at, one.uid) for one in workloads for at in _reached_at(one)))
-        put(self, "_by_vip", _grouped((at, one.key) for one in services for at in one.addresses))
-        put(self, "_by_hostname", _grouped((one.hostname, one.key) for one in services))
-        put(self, "_endpoints", _grouped((in_.service, one.uid) for one in workloads for in_ in one.services))
-        widths = ((_width(one), one.key) for one in self.policies.values())
-        put(self, "_wide", _grouped((width, key) for width, key in widths if width is not None))
-        put(self, "_routes_of", _grouped((one.service, one) for one in self.routes.values()))
+        """Build the indices, unless this follows from another snapshot, whose own were carried on."""
+        if self._indices is None:
+            tables = {kind: self._table(kind).values() for kind in _TABLES}
+            all_new = {kind: [(None, one) for one in table] for kind, table in tables.items()}
+            object.__setattr__(self, "_indices", _NO_INDICES.after(all_new))
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> Snapshot:
@@ -80,17 +68,22 @@ class Snapshot:
     def apply(self, changes: Iterable[Change]) -> Snapshot:
         """The snapshot after these changes, in order. Dropping what is not there is no fault."""
         tables: dict[type, dict[str, Any]] = {}
+        replaced: dict[type, list[tuple[Any, Any]]] = {}
         for change in changes:
-            kind = type(change.resource) if isinstance(change, Put) else change.kind
-            table = tables.setdefault(kind, dict(self._table(kind)))
-            if isinstance(change, Put):
-                table[key_of(change.resource)] = change.resource
+            kind, key = _place(change)
+            if kind not in tables:
+                tables[kind], replaced[kind] = dict(self._table(kind)), []
+            table, new = tables[kind], change.resource if isinstance(change, Put) else None
+            replaced[kind].append((table.get(key), new))
+            if new is not None:
+                table[key] = new
             else:
-                table.pop(change.key, None)
+                table.pop(key, None)
         if not tables:
             return self
         views = {kind: tables[kind] if kind in tables else self._table(kind) for kind in _TABLES}
-        return Snapshot(views[Workload], views[Service], views[Policy], views[Route])
+        indices = self._found.after(replaced)
+        return Snapshot(views[Workload], views[Service], views[Policy], views[Route], indices)
 
     def resources(self) -> Iterator[Resource]:
         """Everything in it: workloads, services, policies, routes, each in the order of their keys."""
@@ -103,33 +96,34 @@ class Snapshot:
 
     def workload_at(self, network: str, ip: IP) -> Workload | None:
         """The workload that owns this address; where several claim it, one reached by HBONE is preferred."""
-        claims = [self.workloads[uid] for uid in self._by_address.get(NetworkAddress(network, ip), ())]
+        claims = self._found.by_address.at(NetworkAddress(network, ip))
         return min(claims, key=lambda one: (one.tunnel is not TunnelProtocol.HBONE, one.uid), default=None)
 
     def service_at(self, network: str, ip: IP) -> Service | None:
         """The service with this virtual address; where several claim it, the cluster's own is preferred."""
-        claims = [self.services[key] for key in self._by_vip.get(NetworkAddress(network, ip), ())]
+        claims = self._found.by_vip.at(NetworkAddress(network, ip))
         return min(claims, key=lambda one: (not one.canonical, one.key), default=None)
 
     def service_named(self, hostname: str, namespace: str = "") -> Service | None:
         """The service of this host name: `namespace`'s if it has one, else the cluster's own, else the first."""
-        claims = [self.services[key] for key in self._by_hostname.get(hostname, ())]
+        claims = self._found.by_hostname.at(hostname)
         return min(claims, key=lambda one: (one.namespace != namespace, not one.canonical, one.key), default=None)
 
     def endpoints(self, service: str) -> tuple[Workload, ...]:
         """All workloads that are endpoints of the service with this key, healthy or not."""
-        return tuple(self.workloads[uid] for uid in self._endpoints.get(service, ()))
+        return self._found.endpoints.at(service)
 
     def routes_of(self, service: str) -> tuple[Route, ...]:
         """All routes attached to the service with this key."""
-        return self._routes_of.get(service, ())
+        return self._found.routes_of.at(service)
 
     def policies_for(self, workload: Workload) -> tuple[Policy, ...]:
         """What ztunnel enforces for a workload: mesh wide, namespace wide, and those that it names.
 
         A name without a policy behind it is passed over, as the protocol demands.
         """
-        keys = (*self._wide.get("", ()), *self._wide.get(workload.namespace, ()), *workload.policies)
+        wide = (*self._found.wide.at(""), *self._found.wide.at(workload.namespace))
+        keys = (*(one.key for one in wide), *workload.policies)
         return tuple(self.policies[key] for key in dict.fromkeys(keys) if key in self.policies)
 
     def gateway(self, at: GatewayAddress) -> Service | Workload | None:
@@ -139,11 +133,49 @@ class Snapshot:
         where = at.destination
         return self.service_at(where.network, where.ip) or self.workload_at(where.network, where.ip)
 
+    @property
+    def _found(self) -> Indices:
+        if self._indices is None:
+            raise AssertionError("indices are built with the snapshot")
+        return self._indices
+
     def _table(self, kind: type) -> Mapping[str, Any]:
         return getattr(self, _TABLES[kind])  # type: ignore[no-any-return]
 
 
 _TABLES: Final = {Workload: "workloads", Service: "services", Policy: "policies", Route: "routes"}
+
+
+_Replaced = list[tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Indices:
+    """How the resources of a snapshot are found otherwise than by key."""
+
+    by_address: Index[NetworkAddress, Workload]
+    endpoints: Index[str, Workload]
+    by_vip: Index[NetworkAddress, Service]
+    by_hostname: Index[str, Service]
+    wide: Index[str, Policy]
+    routes_of: Index[str, Route]
+
+    def after(self, replaced: Mapping[type, _Replaced]) -> Indices:
+        """The indices after these resources, by their type, took the place of others; None is nothing."""
+        workloads, services = replaced.get(Workload, []), replaced.get(Service, [])
+        return Indices(
+            self.by_address.after(workloads),
+            self.endpoints.after(workloads),
+            self.by_vip.after(services),
+            self.by_hostname.after(services),
+            self.wide.after(replaced.get(Policy, [])),
+            self.routes_of.after(replaced.get(Route, [])),
+        )
+
+
+def _place(change: Change) -> tuple[type, str]:
+    """The table that is changed, and where in it."""
+    return (type(change.resource), key_of(change.resource)) if isinstance(change, Put) else (change.kind, change.key)
 
 
 def _reached_at(workload: Workload) -> Iterator[NetworkAddress]:
@@ -152,19 +184,22 @@ def _reached_at(workload: Workload) -> Iterator[NetworkAddress]:
         yield from (NetworkAddress(workload.network, ip) for ip in workload.addresses)
 
 
-def _width(policy: Policy) -> str | None:
-    """The namespace that a policy covers as a whole, "" for the mesh, None for one that must be named."""
+def _width(policy: Policy) -> tuple[str, ...]:
+    """The namespace that a policy covers as a whole, "" for the mesh; none for one that must be named."""
     match policy.scope:
         case Scope.GLOBAL:
-            return ""
+            return ("",)
         case Scope.NAMESPACE:
-            return policy.namespace
+            return (policy.namespace,)
         case _:
-            return None
+            return ()
 
 
-def _grouped(pairs: Iterable[tuple[_K, _V]]) -> Mapping[_K, tuple[_V, ...]]:
-    groups: defaultdict[_K, list[_V]] = defaultdict(list)
-    for key, value in pairs:
-        groups[key].append(value)
-    return {key: tuple(values) for key, values in groups.items()}
+_NO_INDICES: Final = Indices(
+    Index(key_of, _reached_at),
+    Index(key_of, lambda one: (in_.service for in_ in one.services)),
+    Index(key_of, lambda one: one.addresses),
+    Index(key_of, lambda one: (one.hostname,)),
+    Index(key_of, _width),
+    Index(key_of, lambda one: (one.service,)),
+)

@@ -23,7 +23,11 @@ class Place:
         """The only identity that the pod's worker may have."""
         return pod.identity(self.trust_domain)
 
+    def uid(self, pod: Pod) -> str:
+        """Under which uid the mesh knows the pod, if it does."""
+        return f"{self.cluster_id}//Pod/{pod.namespace}/{pod.name}"
+
     def workload(self, snapshot: Snapshot, pod: Pod) -> Workload | None:
         """What the mesh knows of the pod; None if it knows none of that name with that service account."""
-        found = snapshot.workloads.get(f"{self.cluster_id}//Pod/{pod.namespace}/{pod.name}")
+        found = snapshot.workloads.get(self.uid(pod))
         return found if found is not None and found.service_account == pod.service_account else None

@@ -34,6 +34,7 @@ from ztunnel.channel.naming import Naming
 from ztunnel.supervisor.names import resolve
 from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.share import NOTHING, Share, difference, share
+from ztunnel.supervisor.sight import Sight, Topics
 from ztunnel.supervisor.state import State
 from ztunnel.worker.start import Pod
 
@@ -71,6 +72,8 @@ class Session:
         self._greeted = False
         self._asked: dict[IP, None] = {}
         self._answered: set[IP] = set()
+        self._concerns: Topics = frozenset()
+        """What the worker's share depends on, as of when it was last worked out."""
         self._signing = False
         self._stirred = trio.Event()
         self._questioned = trio.Event()
@@ -78,7 +81,7 @@ class Session:
 
     async def run(self) -> None:
         """Serve until the worker hangs up. Raises ChannelError when it says what no worker says."""
-        with self._state.heard(self._stir):
+        with self._state.heard(self._note):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_informed)
                 nursery.start_soon(self._answer)
@@ -136,8 +139,10 @@ class Session:
 
     async def _inform(self, held: Share, *, whole: bool) -> Share:
         snapshot = self._state.snapshot
+        sight = Sight(snapshot, self._place.uid(self._pod))
         own = self._place.workload(snapshot, self._pod)
-        now = share(snapshot, own, self._place.network, self._asked)
+        now = share(sight, own, self._place.network, self._asked)
+        self._concerns = frozenset(sight.concerns)
         changes = difference(held, now)
         answered = tuple(ip for ip in self._asked if ip not in self._answered)
         self._answered.update(answered)
@@ -160,6 +165,10 @@ class Session:
     async def _send(self, message: FromSupervisor) -> None:
         async with self._writing:
             await self._stream.send_all(frame(to_worker(message)))
+
+    def _note(self, topics: Topics | None) -> None:
+        if topics is None or not self._concerns.isdisjoint(topics):
+            self._stir()
 
     def _stir(self) -> None:
         self._stirred.set()

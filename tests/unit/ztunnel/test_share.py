@@ -13,6 +13,7 @@ from mesh.snapshot import Drop, Put, Snapshot, key_of
 from mesh.workload import GatewayAddress, Membership, NamespacedHostname, Port, Service, TunnelProtocol, Workload
 from ztunnel.plan import plan
 from ztunnel.supervisor.share import NOTHING, difference, share
+from ztunnel.supervisor.sight import Sight
 
 
 def pod(name: str, ip: str, *services: str, **more: object) -> Workload:
@@ -48,7 +49,7 @@ OWN = {"web", "shop/web.shop.svc.cluster.local", "istio-system/all", "shop/shop"
 
 
 def shared(*destinations: str, own: Workload | None = WEB) -> set[str]:
-    return {key_of(one) for one in share(MESH, own, "", map(ip_address, destinations)).values()}
+    return {key_of(one) for one in share(Sight(MESH, "own"), own, "", map(ip_address, destinations)).values()}
 
 
 def test_for_itself_it_gets_its_workload_its_services_and_its_policies() -> None:
@@ -83,7 +84,7 @@ def test_a_pod_that_the_mesh_does_not_know_gets_no_policies() -> None:
     "destination", ["10.96.0.2", "10.0.0.2", "10.96.0.4", "10.0.0.4", "10.96.0.5", "10.96.0.9", "10.0.0.9", "192.0.2.1"]
 )
 def test_the_part_decides_as_the_whole_does(source: Workload, destination: str) -> None:
-    part = Snapshot.of(share(MESH, source, "", (ip_address(destination),)).values())
+    part = Snapshot.of(share(Sight(MESH, "own"), source, "", (ip_address(destination),)).values())
     for port in (80, 8080, 15008):
         target = Address(ip_address(destination), port)
         assert plan(part, source, target, lambda: 0.7) == plan(MESH, source, target, lambda: 0.7)
@@ -91,9 +92,9 @@ def test_the_part_decides_as_the_whole_does(source: Workload, destination: str) 
 
 
 def test_the_difference_leads_from_one_part_to_the_other() -> None:
-    before = share(MESH, WEB, "", (ip_address("10.96.0.2"),))
+    before = share(Sight(MESH, WEB.uid), WEB, "", (ip_address("10.96.0.2"),))
     after_all = MESH.apply([Put(replace(DB, healthy=False)), Drop(Workload, "db-too")])
-    after = share(after_all, WEB, "", (ip_address("10.96.0.2"),))
+    after = share(Sight(after_all, WEB.uid), WEB, "", (ip_address("10.96.0.2"),))
     assert set(difference(before, after)) == {Drop(Workload, "db-too"), Put(replace(DB, healthy=False))}
     assert Snapshot.of(before.values()).apply(difference(before, after)) == Snapshot.of(after.values())
     assert difference(after, after) == ()
