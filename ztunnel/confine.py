@@ -30,11 +30,15 @@ FIRST_WORKER_UID: Final = 1_337_000
 class Capability(IntEnum):
     """Those that some part of ztunnel holds, by their kernel numbers."""
 
+    KILL = 5
     SETGID = 6
     SETUID = 7
     SETPCAP = 8
+    NET_ADMIN = 12
     NET_RAW = 13
+    SYS_PTRACE = 19
     SYS_ADMIN = 21
+    SYS_RESOURCE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,21 @@ class Confinement:
 
 
 SUPERVISOR: Final = Confinement(SUPERVISOR_UID, processes=512)
+
+KEEPER: Final = frozenset(
+    (
+        Capability.SYS_ADMIN,  # enters pods' network namespaces
+        Capability.NET_ADMIN,  # sets their capture rules, by nft and ip
+        Capability.SYS_PTRACE,  # takes over the listeners of a killed keeper's workers
+        Capability.KILL,  # ends workers, which are other users
+        Capability.SYS_RESOURCE,  # raises the hard limit of open descriptors, for the zygote's workers
+        Capability.SETUID,  # these four for the zygote and the supervisor, which give them up
+        Capability.SETGID,
+        Capability.SETPCAP,
+        Capability.NET_RAW,
+    )
+)
+"""What the keeper, who stays root, and all that it runs may have at most."""
 
 ZYGOTE: Final = Confinement(
     ZYGOTE_UID,
@@ -81,7 +100,7 @@ def confine(confinement: Confinement) -> str | None:
     """
     lacks = lacking(confinement)
     own_user = maps_user(Path("/proc/self/uid_map").read_text(), confinement.uid)
-    _empty_bounding_set()
+    _bound(())
     _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     if own_user:
@@ -97,6 +116,20 @@ def confine(confinement: Confinement) -> str | None:
     if confinement.sandboxed:
         sandbox.enter()
     return lacks
+
+
+def keep_only(capabilities: Collection[Capability]) -> None:
+    """Stay the same user, with none but these capabilities, and let nobody whom this process runs have more.
+
+    What is not had now is not got. Memory is closed to others, and there are no new privileges: a program that is run
+    as root gets what this process has. Raises OSError; needs CAP_SETPCAP.
+    """
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _bound(capabilities)
+    _keep_capabilities(frozenset(capabilities) & _permitted())
+    _limit(resource.RLIMIT_CORE, 0)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def lacking(confinement: Confinement) -> str | None:
@@ -158,14 +191,26 @@ def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:
         raise OSError(fault, f"prctl option {option}: {os.strerror(fault)}")
 
 
-def _empty_bounding_set() -> None:
+def _bound(kept: Collection[Capability]) -> None:
+    """Leave nothing but these in the bounding set."""
     for capability in range(_CAPABILITIES):
+        if capability in kept:
+            continue
         try:
             _prctl(_PR_CAPBSET_DROP, capability)
         except OSError as fault:
             if fault.errno != errno.EINVAL:
                 raise
             return  # the kernel has no more
+
+
+def _permitted() -> frozenset[Capability]:
+    found = ctypes.create_string_buffer(24)
+    if _LIBC.capget(struct.pack("Ii", _CAPABILITY_VERSION, 0), found):
+        fault = ctypes.get_errno()
+        raise OSError(fault, f"cannot see which capabilities there are: {os.strerror(fault)}")
+    _, low, _, _, high, _ = struct.unpack("6I", found.raw)
+    return frozenset(one for one in Capability if (low | high << 32) >> one & 1)
 
 
 def _keep_capabilities(kept: Collection[Capability]) -> None:

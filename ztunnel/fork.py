@@ -21,6 +21,8 @@ LARGEST_PACKET: Final = 16_384
 DESCRIPTORS: Final = (7, 9)
 """How many there may be."""
 BEGIN: Final = b"B"
+_LARGEST_PID: Final = 1 << 22
+"""PID_MAX_LIMIT of the kernel."""
 
 
 class ForkError(ValueError):
@@ -71,9 +73,12 @@ def parse_order(packet: bytes) -> Order:
 def parse_answer(packet: bytes) -> Forked | NotForked:
     """Read an answer; raises ForkError."""
     try:
-        return Forked(_checked(_fields(packet, Forked), "pid", int))
+        pid = _checked(_fields(packet, Forked), "pid", int)
     except ForkError:
         return NotForked(_checked(_fields(packet, NotForked), "why", str))
+    if not 1 < pid <= _LARGEST_PID:
+        raise ForkError(f"{pid} is no worker's pid")
+    return Forked(pid)
 
 
 def _fields(packet: bytes, kind: type) -> dict[str, Any]:

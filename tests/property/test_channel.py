@@ -7,6 +7,7 @@ import itertools
 import json
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +142,29 @@ def test_a_message_with_one_thing_changed_is_read_or_refused(said, data):
     body[name] = data.draw(JSON)
     with contextlib.suppress(ChannelError):
         from_worker({kind: body})
+
+
+@given(QUESTIONS, st.data())
+def test_a_message_cut_short_is_waited_for(said, data):
+    whole = frame(to_supervisor(said))
+    frames = Frames(1 << 20)
+    length = data.draw(st.integers(0, len(whole) - 1))
+    assert list(frames.receive(whole[:length])) == []
+    assert [from_worker(one) for one in frames.receive(whole[length:])] == [said]
+
+
+@given(st.integers((1 << 16) + 1, (1 << 32) - 1), st.binary(max_size=50))
+def test_a_length_beyond_what_is_allowed_is_refused_at_once(length, rest):
+    with pytest.raises(ChannelError):
+        list(Frames(1 << 16).receive(length.to_bytes(4, "big") + rest))
+
+
+@given(st.integers(1, 60_000), st.sampled_from(["[", '{"a":', "9", '"']))
+def test_deep_and_long_json_is_refused_and_nothing_worse(count, piece):
+    body = (piece * count).encode()[: 1 << 16]
+    with contextlib.suppress(ChannelError):
+        for document in Frames(1 << 16).receive(len(body).to_bytes(4, "big") + body):
+            from_worker(document)
 
 
 def test_a_message_that_is_too_long_is_refused_before_it_is_there():

@@ -36,6 +36,7 @@ def run(config: Config, own: Release, programs: Programs | None = None) -> None:
     make_run_dir(config.run_dir, Path("/proc/self/uid_map").read_text())
     confine.name_process("zt-keeper")
     confine.adopt_orphans()
+    confine.keep_only(confine.KEEPER)
     successor = trio.run(Node(config, own, programs or Programs.of(own), inheritance).run)
     if successor is not None:
         command = successor.command("serve")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import struct
 from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from ztunnel.keeper.backoff import Backoff
 
 _MSG_CMSG_CLOEXEC: Final = 0x40000000
 _DESCRIPTOR: Final = array("i").itemsize
+_CREDENTIALS: Final = struct.Struct("3i")
 
 _log = logging.getLogger("ztunnel.keeper")
 
@@ -41,6 +43,7 @@ async def follow(path: Path, obey: Obey, connected: Callable[[bool], None]) -> N
 async def _follow_once(path: Path, obey: Obey, connected: Callable[[bool], None]) -> None:
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as agent:
         await agent.connect(str(path))
+        _check_peer(agent)
         await agent.send(zds.encode_hello(zds.Hello()))
         _log.info("connected with the CNI agent at %s", path)
         connected(True)
@@ -57,6 +60,14 @@ async def _follow_once(path: Path, obey: Obey, connected: Callable[[bool], None]
                 raise
             ack = await obey(request, resync, namespace)
             await agent.send(zds.encode_ack(ack))
+
+
+def _check_peer(agent: trio.socket.SocketType) -> None:
+    """Who commands us is root or ourselves: it made the socket (SO_PEERCRED, unix(7))."""
+    packed = agent.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(packed)
+    if user not in (0, os.getuid()):
+        raise zds.ZdsError(f"it belongs to user {user}; the agent must run as root")
 
 
 async def _receive(agent: trio.socket.SocketType) -> tuple[bytes, int | None]:

@@ -82,18 +82,35 @@ class Roster:
 
 
 def read_line(line: str | bytes) -> Entry | Gone | Awaited:
-    """Read one line of the keeper's. Raises ValueError."""
+    """Read one line of the keeper's: nothing missing, nothing besides, each of its type. Raises ValueError."""
     try:
-        told = json.loads(line)
-        if "pending" in told:
-            return Awaited(tuple(str(part) for part in told["pending"]))
-        if "gone" in told:
-            return Gone(int(told["gone"]["pid"]))
-        one = told["worker"]
-        pod = Pod(str(one["pod_uid"]), str(one["name"]), str(one["namespace"]), str(one["service_account"]))
-        return Entry(pod, int(one["pid"]), int(one["uid"]))
-    except (KeyError, TypeError) as fault:
-        raise ValueError(f"the keeper told something unknown: {line!r}") from fault
+        match json.loads(line):
+            case {"pending": [*parts], **most} if not most and all(isinstance(part, str) for part in parts):
+                return Awaited(tuple(map(str, parts)))
+            case {"gone": {"pid": int(pid), **more}, **most} if not more and not most:
+                return Gone(_number(pid))
+            case {
+                "worker": {
+                    "pod_uid": str(pod_uid),
+                    "name": str(name),
+                    "namespace": str(namespace),
+                    "service_account": str(account),
+                    "pid": int(pid),
+                    "uid": int(uid),
+                    **more,
+                },
+                **most,
+            } if not more and not most:
+                return Entry(Pod(pod_uid, name, namespace, account), _number(pid), _number(uid))
+    except (ValueError, RecursionError) as fault:
+        raise ValueError(f"the keeper told something unreadable: {fault}") from None
+    raise ValueError(f"the keeper told something unknown: {line[:200]!r}")
+
+
+def _number(found: int) -> int:
+    if isinstance(found, bool) or found < 0:
+        raise ValueError(f"{found} is no process and no user")
+    return found
 
 
 def _nothing() -> None:

@@ -124,6 +124,7 @@ ON_PATHS = {
 
 ON_OTHERS = {
     "say": impostor.say,
+    "call-keeper": impostor.call_keeper,
     "forge-credentials": impostor.forge_credentials,
     "ask-authority": impostor.ask_authority,
     "belongings": impostor.belongings,

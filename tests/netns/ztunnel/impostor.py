@@ -46,6 +46,13 @@ def say(supervisor: str, what: str) -> dict:
     return {"heard": heard, "hung up": False}
 
 
+def call_keeper(supervisor: str, path: str) -> str:
+    """Speak at the keeper's own socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as mine:
+        mine.connect(path)
+    return "done"
+
+
 def forge_credentials(supervisor: str, victim: str) -> str:
     """Say that one is another process, as root may (unix(7), SCM_CREDENTIALS)."""
     pid, uid = map(int, victim.split())

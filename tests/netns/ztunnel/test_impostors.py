@@ -24,12 +24,14 @@ from mesh.identity import Identity
 from mesh.policy import Action, Policy, Scope
 from mesh.workload import Workload
 from tests.istiod_for_tests import Istiod, pod
+from tests.netns.ztunnel.cni_agent import OWN_USERS
 from tests.node_for_tests import Node
 from tests.tokens_for_tests import Issuer
 from tests.tunnel_ends import until
 from ztunnel import netns
 from ztunnel.channel.frames import LARGEST_DOWN, LARGEST_UP, Frames, frame
 from ztunnel.channel.message import Ask, Sign, Update, from_supervisor, to_supervisor
+from ztunnel.keeper.desk import open_desk
 from ztunnel.worker.start import Pod
 
 pytestmark = pytest.mark.netns
@@ -150,6 +152,14 @@ async def test_garbage_ends_its_own_conversation_and_no_other(attackers, node, g
         with trio.fail_after(10):
             [second] = frames.receive(await victim.receive_some(65536))
         assert [change.resource for change in from_supervisor(second).changes if hasattr(change, "resource")] == [DB]
+
+
+async def test_the_keepers_socket_is_closed_to_workers(attackers, directory, nursery):
+    path = directory / "keeper.sock"
+    desk = open_desk(path)
+    told = await attack(attackers, "call-keeper", path)
+    assert told == (os.strerror(errno.EACCES) if OWN_USERS else "done")
+    await desk.aclose()
 
 
 def test_a_worker_holds_its_listeners_and_a_line_on_which_it_can_say_that_it_is_ready(attackers):

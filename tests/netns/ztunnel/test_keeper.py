@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mesh import zds
 from tests.netns.ztunnel.cni_agent import (
     ADD,
     OWN_USERS,
+    Agent,
     call,
     children,
     descriptors_of,
@@ -35,6 +37,46 @@ def test_an_added_pod_is_served_by_a_worker_of_its_own(captured, pod, peer):
     assert call(peer, pod)[1] == ["inbound_plaintext", pid, uid]
     assert call(peer, pod, 15008)[1] == ["inbound", pid, uid]
     assert call(peer, pod, version=6)[1] == ["inbound_plaintext", pid, uid]
+
+
+def capabilities(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+
+
+def test_the_keeper_has_the_capabilities_that_it_needs_and_no_others(agent):
+    allowed = sum(1 << capability for capability in confine.KEEPER)
+    until(lambda: len(children(agent.keeper.pid)) == 2)
+    for pid in (agent.keeper.pid, *children(agent.keeper.pid)):
+        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"):
+            assert int(status[name], 16) & ~allowed == 0, (pid, name)
+        assert status["NoNewPrivs"] == "1"
+    assert capabilities(agent.keeper.pid) == allowed & capabilities(os.getpid()), "none is lacking that can be had"
+
+
+def test_the_keeper_obeys_nobody_but_root(directory):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.bind(str(directory / "stranger.sock"))
+        if not OWN_USERS:
+            return  # then there is nobody but root
+        os.seteuid(confine.FIRST_WORKER_UID)
+        try:
+            stranger.listen()
+        finally:
+            os.seteuid(0)
+        stranger.settimeout(10)
+        made = Agent(directory)
+        try:
+            made.kill_keeper()
+            made.start_keeper(INPOD_UDS=str(directory / "stranger.sock"))
+            connection, _ = stranger.accept()
+            with connection:
+                connection.settimeout(10)
+                assert connection.recv(zds.LARGEST_PACKET) == b"", "it does not even say who it is"
+        finally:
+            made.keeper.terminate()
+            made.keeper.wait(10)
 
 
 def test_a_worker_has_nothing_of_the_zygotes(captured, pod, peer):
