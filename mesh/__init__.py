@@ -11,6 +11,7 @@ balance    which endpoint gets the next connection; `pick` chooses.
 health     what one proxy has learned of endpoints: latency, connections, failures.
 snapshot   all of the above at one moment, indexed for look-ups.
 refusal    why something was not done: a reason, not an exception.
+proxy_protocol  what a proxy says of a connection's origin before its bytes.
 settings   what an operator says in the environment, read with all its faults at once.
 record     what happened to one connection or request; logs and metrics are made of it.
 

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts import Gateway, GatewayClass, Pod, Service, ServiceEntry, WorkloadEntry
-from mesh.workload import GatewayAddress, NamespacedHostname
+from mesh.workload import ApplicationTunnel, GatewayAddress, NamespacedHostname
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ MANAGED_BY_US: Final = "istio.io-mesh-controller"
 _USE: Final = "istio.io/use-waypoint"
 _USE_NAMESPACE: Final = "istio.io/use-waypoint-namespace"
 _FOR: Final = "istio.io/waypoint-for"
+_INBOUND_BINDING: Final = "ambient.istio.io/waypoint-inbound-binding"
 
 
 class Traffic(Enum):
@@ -107,6 +108,25 @@ def waypoint_for(world: World, gateway: Gateway) -> str:
     return gateway.meta.labels.get(_FOR, default)
 
 
+def inbound_binding(world: World, gateway: Gateway) -> ApplicationTunnel | None:
+    """How a gateway that is captured like any pod wants its calls: `PROXY/15088`, `NONE/8080`, on it or its class.
+
+    A value that is neither says nothing.
+    """
+    of_class = world.get(GatewayClass, "", gateway.gateway_class)
+    default = of_class.meta.annotations.get(_INBOUND_BINDING, "") if of_class is not None else ""
+    protocol, _, port = gateway.meta.annotations.get(_INBOUND_BINDING, default).partition("/")
+    if protocol not in {"PROXY", "NONE"} or not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
+    return ApplicationTunnel(protocol == "PROXY", int(port))
+
+
+def application_tunnel(world: World, pod: Pod) -> ApplicationTunnel | None:
+    """What a pod of such a gateway wants; None for every other pod."""
+    gateway = world.get(Gateway, pod.meta.namespace, pod.meta.labels.get(GATEWAY_NAME_LABEL, ""))
+    return inbound_binding(world, gateway) if gateway is not None else None
+
+
 def service_binding(world: World, service: Service | ServiceEntry, settings: Settings) -> Binding | None:
     """The waypoint of a service, None if it names none. Waypoints themselves have none."""
     if service.meta.labels.get(MANAGED_LABEL) == MANAGED_BY_US:
@@ -130,7 +150,9 @@ def is_waypoint_pod(world: World, pod: Pod) -> bool:
     """Whether a pod is an instance of a waypoint."""
     name = pod.meta.labels.get(GATEWAY_NAME_LABEL, "")
     gateway = world.get(Gateway, pod.meta.namespace, name)
-    return gateway is not None and is_waypoint_class(world, gateway.gateway_class)
+    if gateway is None:
+        return False
+    return is_waypoint_class(world, gateway.gateway_class) or inbound_binding(world, gateway) is not None
 
 
 def _named(labels: Mapping[str, str], namespace: str) -> tuple[str, str] | None:
@@ -165,9 +187,10 @@ def _binding(world: World, meta: Metadata, traffic: Traffic, settings: Settings)
 def _state(world: World, gateway: Gateway | None, title: str, namespace: str) -> tuple[BindingState, str]:
     if gateway is None:
         return BindingState.NOT_READY, f"waypoint {title} does not exist: calls are refused until it does"
-    if not is_waypoint_class(world, gateway.gateway_class):
+    ours = is_waypoint_class(world, gateway.gateway_class)
+    if not ours and inbound_binding(world, gateway) is None:
         return BindingState.NOT_READY, f"Gateway {title} is of class {gateway.gateway_class}, which is no waypoint"
-    if not (accepted := acceptance(gateway)).accepted:
+    if ours and not (accepted := acceptance(gateway)).accepted:
         return BindingState.NOT_READY, f"waypoint {title} is not accepted: {accepted.message}"
     if not _admits(world, gateway, namespace):
         return BindingState.DENIED, f"waypoint {title} does not let namespace {namespace} in (allowedRoutes)"
@@ -178,6 +201,8 @@ def _state(world: World, gateway: Gateway | None, title: str, namespace: str) ->
 
 def _admits(world: World, gateway: Gateway, namespace: str) -> bool:
     """Whether the Gateway's listener lets objects of a namespace attach."""
+    if not gateway.listeners:
+        return namespace == gateway.meta.namespace
     listener = gateway.listeners[0]
     match listener.allowed_from:
         case "All":

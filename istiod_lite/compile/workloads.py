@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from istiod_lite.compile.hosts import hosts_of
 from istiod_lite.compile.policies import policies_selecting
-from istiod_lite.compile.waypoints import pod_binding
+from istiod_lite.compile.waypoints import application_tunnel, pod_binding
 from istiod_lite.facts import Node
 from mesh.workload import Locality, Membership, Port, TunnelProtocol, Workload
 
@@ -43,6 +43,7 @@ def compile_workload(world: World, pod: facts.Pod, settings: Settings) -> Worklo
         locality=_locality(world, pod.node),
         tunnel=TunnelProtocol.HBONE if native or is_captured(pod) else TunnelProtocol.NONE,
         native_tunnel=native,
+        application_tunnel=application_tunnel(world, pod),
         waypoint=binding.address if binding is not None else None,
         services=memberships(world, meta.namespace, meta.labels, pod.port_named, settings),
         policies=policies_selecting(world, meta.namespace, meta.labels, settings),

@@ -17,7 +17,7 @@ from mesh.net.relay import Relay
 from mesh.net.tls import ServerTls
 from mesh.net.tunnel import HandshakeFailed, Request, Tunnel
 from mesh.quota import Quota
-from mesh.refusal import Refusal
+from mesh.refusal import Reason, Refusal
 from ztunnel.admit import Admission, Arrival, admit, judge
 from ztunnel.worker.baggage import baggage
 from ztunnel.worker.live import Live
@@ -159,7 +159,7 @@ class Inbound:
             trace=trace.trace if trace is not None else "",
         )
         host = forwarded.host if forwarded is not None else ""
-        arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority, host)
+        arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority, host, tunnel.remote.port)
         application = await self._reach(arrival, witness)
         if isinstance(application, Refusal):
             request.refuse(application.reason.status)
@@ -182,7 +182,7 @@ class Inbound:
             service=admission.service.key if admission.service is not None else "",
             policy=admission.verdict.policy or "",
         )
-        near = await self._dial(arrival, admission.upstream)
+        near = await self._dial(arrival, admission)
         if isinstance(near, Refusal):
             return near
         # Policies may have changed meanwhile, and the connection is not yet on the register of those that live.
@@ -193,20 +193,33 @@ class Inbound:
             return verdict
         return admission, near, latest
 
-    async def _dial(self, arrival: Arrival, upstream: Address) -> socket.socket | Refusal:
-        """The application sees its caller's own address; not so where that is the pod itself."""
-        foreign = arrival.source != upstream.ip
-        return await dial(
+    async def _dial(self, arrival: Arrival, admission: Admission) -> socket.socket | Refusal:
+        """The application sees its caller's own address; not so where that is the pod itself, or it is told instead."""
+        upstream, header = admission.upstream, admission.header
+        foreign = arrival.source != upstream.ip and header is None
+        near = await dial(
             upstream,
             timeout=self._timeout,
             mark=PACKET_MARK,
             bind=arrival.source if foreign else None,
             transparent=foreign,
         )
+        if not isinstance(near, Refusal) and header is not None:
+            return _introduced(near, header.encode(), upstream)
+        return near
 
     async def _carry(self, flow: Flow, admission: Admission, witness: Witness) -> None:
         with self._live.admitted(admission.call, flow.abort) as entry:
             await witness.follow(flow, lambda: entry.refusal)
+
+
+def _introduced(near: socket.socket, header: bytes, upstream: Address) -> socket.socket | Refusal:
+    """Tell the application who calls. Nothing has been sent before: all of it fits, or the application has gone."""
+    with suppress(OSError):
+        if near.send(header) == len(header):
+            return near
+    near.close()
+    return Refusal(Reason.CONNECT_FAILED, f"{upstream} did not take the PROXY header")
 
 
 def _asked(request: Request) -> Address:

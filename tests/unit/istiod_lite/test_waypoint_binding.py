@@ -7,7 +7,7 @@ import pytest
 from istiod_lite.compile import Settings, compile_world
 from istiod_lite.compile.waypoints import BindingState, service_binding
 from istiod_lite.facts import Service
-from mesh.workload import GatewayAddress, NamespacedHostname
+from mesh.workload import ApplicationTunnel, GatewayAddress, NamespacedHostname
 
 CART = "shop/cart.shop.svc.cluster.local"
 USE = "istio.io/use-waypoint: waypoint"
@@ -168,3 +168,30 @@ def test_a_class_of_the_same_controller_is_a_waypoint_class_with_its_own_default
         spec: {controllerName: istio.io/mesh-controller}
     """
     assert bound(namespace(USE), cart(), pod(), kind, gateway(kind="mine")) == (None, at())
+
+
+@pytest.mark.parametrize(
+    ("value", "tunnel"),
+    [
+        ("PROXY/15088", ApplicationTunnel(proxy_protocol=True, port=15088)),
+        ("NONE/8080", ApplicationTunnel(proxy_protocol=False, port=8080)),
+        ("PROXY", None),
+        ("PROXY/99999", None),
+        ("http/80", None),
+    ],
+)
+def test_a_gateway_of_somebody_elses_says_how_it_wants_its_calls(
+    world_of, value: str, tunnel: ApplicationTunnel | None
+):
+    annotated = gateway(kind="theirs").replace(
+        "labels: {}", f"annotations: {{ambient.istio.io/waypoint-inbound-binding: {value}}}"
+    )
+    world = world_of(namespace(USE), cart(), annotated, READY.replace("NS", "shop"))
+    snapshot = compile_world(world, Settings())
+    waypoint = snapshot.workloads["Kubernetes//Pod/shop/wp-1"]
+    assert waypoint.application_tunnel == tunnel
+    assert waypoint.waypoint is None
+    (service,) = world.all(Service)
+    found = service_binding(world, service, Settings())
+    assert found is not None
+    assert (found.state is BindingState.READY) == (tunnel is not None)

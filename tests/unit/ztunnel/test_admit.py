@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mesh.address import Address
+from mesh.address import Address, NetworkAddress
 from mesh.identity import Identity
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, TextMatch, TextMatchKind
+from mesh.proxy_protocol import ProxyHeader
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
-from mesh.workload import Membership, Port, Service, TunnelProtocol, Workload
+from mesh.workload import ApplicationTunnel, Membership, Port, Service, TunnelProtocol, Workload
 from ztunnel.admit import Admission, Arrival, admit
 
 WEB = Identity("cluster.local", "shop", "web")
@@ -102,6 +104,62 @@ class TestDestination:
         found = decide(arrival(None, peer=None, to="10.0.0.2:15006"))
         assert isinstance(found, Refusal)
         assert found.reason is Reason.SELF_CALL
+
+
+class TestApplicationTunnel:
+    """The pod is a proxy itself (a sandwiched waypoint): all calls go to one port of it, whatever they are for."""
+
+    PROXY = replace(OWN, application_tunnel=ApplicationTunnel(proxy_protocol=True, port=15088))
+    PLAIN = replace(OWN, application_tunnel=ApplicationTunnel(proxy_protocol=False, port=8000))
+    VIPS = (NetworkAddress("far", ip_address("10.9.0.1")), NetworkAddress("", ip_address("fd00::9")),
+            NetworkAddress("", ip_address("10.96.0.9")))  # fmt: skip
+
+    def decide(
+        self, own: Workload, authority: str | None, to: str = "10.0.0.2:15008", *known: Policy
+    ) -> Admission | Refusal:
+        peer = WEB if authority is not None else None
+        arrived = Arrival(peer, ip_address("10.0.0.1"), Address.parse(to), authority, source_port=4000)
+        return admit(Snapshot.of((own, SERVICE, replace(FOREIGN, addresses=self.VIPS), *known)), own, arrived)
+
+    @pytest.mark.parametrize(
+        ("authority", "called"),
+        [
+            ("10.96.0.9:80", "10.96.0.9:80"),
+            ("[fd00::7]:1", "[fd00::7]:1"),
+            ("other.shop.svc.cluster.local:80", "10.96.0.9:80"),
+        ],
+    )
+    def test_it_is_told_who_calls_whom(self, authority: str, called: str) -> None:
+        found = self.decide(self.PROXY, authority)
+        assert isinstance(found, Admission)
+        assert found.upstream == Address.parse("127.0.0.1:15088")
+        assert found.header == ProxyHeader(Address.parse("10.0.0.1:4000"), Address.parse(called), WEB)
+
+    def test_on_the_loopback_of_the_family_it_came_by(self) -> None:
+        found = self.decide(self.PROXY, "10.96.0.9:80", "[fd00::2]:15008")
+        assert isinstance(found, Admission)
+        assert found.upstream == Address.parse("[::1]:15088")
+
+    def test_without_proxy_protocol_only_the_port_is_another(self) -> None:
+        found = self.decide(self.PLAIN, "10.96.0.9:80")
+        assert isinstance(found, Admission)
+        assert (found.upstream, found.header) == (Address.parse("10.0.0.2:8000"), None)
+
+    def test_policies_judge_the_pods_own_address(self) -> None:
+        there = Match(destination_ips=(ip_network("10.0.0.2/32"),), destination_ports=(15088,))
+        found = self.decide(self.PROXY, "10.96.0.9:80", "10.0.0.2:15008", policy("nobody", Action.DENY, there))
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.POLICY_DENIED
+
+    def test_nobody_else_gets_to_write_the_header(self) -> None:
+        found = self.decide(self.PROXY, None, "10.0.0.2:15088")
+        assert isinstance(found, Refusal)
+        assert isinstance(self.decide(self.PROXY, None, "10.0.0.2:8080"), Admission)
+
+    def test_a_name_without_an_address_cannot_be_told(self) -> None:
+        found = self.decide(self.PROXY, "nowhere.example:80")
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.UNKNOWN_DESTINATION
 
 
 class TestService:
