@@ -23,6 +23,9 @@ from ztunnel import sandbox
 
 SUPERVISOR_UID: Final = 1_336_999
 ZYGOTE_UID: Final = 1_336_998
+LAYERS: Final = ("users", "seccomp", "landlock")
+"""What holds workers in besides capabilities, as far as the platform has it."""
+
 FIRST_WORKER_UID: Final = 1_337_000
 """The worker in slot n of a node has this uid plus n."""
 
@@ -98,7 +101,7 @@ def confine(confinement: Confinement) -> str | None:
 
     Raises OSError if anything else fails; then the process must end.
     """
-    lacks = lacking(confinement)
+    without = lacking(confinement)
     own_user = maps_user(Path("/proc/self/uid_map").read_text(), confinement.uid)
     _bound(())
     _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
@@ -115,7 +118,7 @@ def confine(confinement: Confinement) -> str | None:
     _prctl(_PR_SET_DUMPABLE, 0)
     if confinement.sandboxed:
         sandbox.enter()
-    return lacks
+    return without
 
 
 def keep_only(capabilities: Collection[Capability]) -> None:
@@ -134,10 +137,15 @@ def keep_only(capabilities: Collection[Capability]) -> None:
 
 def lacking(confinement: Confinement) -> str | None:
     """What a process confined to this does without here, in words; None if nothing."""
-    lacks = list(sandbox.missing()) if confinement.sandboxed else []
+    return "; ".join(lacks(confinement).values()) or None
+
+
+def lacks(confinement: Confinement) -> dict[str, str]:
+    """The layers that a process confined to this does without here, and why: some of LAYERS."""
+    found = {}
     if actual_uid(confinement.uid) != confinement.uid:
-        lacks.insert(0, "this user namespace has no users to spare: all parts of ztunnel share one")
-    return "; ".join(lacks) or None
+        found["users"] = "this user namespace has no users to spare: all parts of ztunnel share one"
+    return found | (sandbox.missing() if confinement.sandboxed else {})
 
 
 def actual_uid(uid: int) -> int:

@@ -88,9 +88,10 @@ def rules() -> seccomp.Filter:
     return seccomp.Filter(_ALLOWED, conditional, unknown=("clone3",), deadly=_DEADLY)
 
 
-def missing() -> tuple[str, ...]:
-    """What this platform lacks to hold workers in, in words."""
-    return tuple(lack for lack in (seccomp.missing(), landlock.missing()) if lack)
+def missing() -> dict[str, str]:
+    """What this platform lacks to hold workers in: which layer, and in words."""
+    found = {"seccomp": seccomp.missing(), "landlock": landlock.missing()}
+    return {layer: lack for layer, lack in found.items() if lack}
 
 
 def enter() -> None:

@@ -140,7 +140,7 @@ class Mesh:
 
     def ready(self) -> bool:
         """Whether every node says so."""
-        return all(self.readiness(node) == "ready" for node in NODES)
+        return all(self.readiness(node).startswith("ready") for node in NODES)
 
     def readiness(self, node: str) -> str:
         """What a node says on 15021; nothing if nobody listens there."""

@@ -17,6 +17,7 @@ from mesh.net.metrics import Metrics
 from mesh.xds.node import ZTUNNEL
 from mesh.xds.node import Node as XdsNode
 from mesh.xds.resource import NODE_TYPES
+from ztunnel import confine
 from ztunnel.config import Config
 from ztunnel.supervisor.door import attend, open_door
 from ztunnel.supervisor.ledger import Ledger
@@ -50,6 +51,7 @@ class Node:
         self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
         self._tally = Tally(self._metrics)
         self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
+        self._lacks = confine.lacks(confine.worker(confine.FIRST_WORKER_UID))
         self._show_gauges()
 
     async def run(self, keeper: socket.socket) -> None:
@@ -58,13 +60,14 @@ class Node:
         readiness = admin.listener("::", READINESS_PORT)
         metrics = admin.listener("::", METRICS_PORT)
         inspection = admin.listener("127.0.0.1", ADMIN_PORT)
+        shown = admin_pages(self._state, self._roster, self._signing, self._lacks)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_istiod)
             nursery.start_soon(attend, door, self._roster, self._converse)
             nursery.start_soon(self._ledger.log)
             nursery.start_soon(admin.serve, metrics, metrics_pages(self._metrics))
-            nursery.start_soon(admin.serve, readiness, readiness_pages(self._state, self._roster))
-            nursery.start_soon(admin.serve, inspection, admin_pages(self._state, self._roster, self._signing))
+            nursery.start_soon(admin.serve, readiness, readiness_pages(self._state, self._roster, self._lacks))
+            nursery.start_soon(admin.serve, inspection, shown)
             await self._obey(keeper)
             nursery.cancel_scope.cancel()
 
@@ -112,3 +115,6 @@ class Node:
         gauge("ambit_istiod_synced", "1 once istiod has told everything").set_function(lambda: float(state.synced))
         gauge("ambit_workers", "Workers of this node").set_function(lambda: len(roster.entries()))
         gauge("ambit_workers_connected", "Workers that are connected").set_function(lambda: len(roster.present()))
+        layers = gauge("ambit_confinement", "1 if the layer holds workers in, 0 if the platform lacks it", "layer")
+        for layer in confine.LAYERS:
+            layers.labels(layer=layer).set(layer not in self._lacks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import parse_qs
@@ -28,14 +28,15 @@ def metrics_pages(metrics: Metrics) -> Pages:
     return {("GET", "/metrics"): show, ("GET", "/stats/prometheus"): show}
 
 
-def readiness_pages(state: State, roster: Roster) -> Pages:
-    """15021, for probes."""
+def readiness_pages(state: State, roster: Roster, lacks: Mapping[str, str]) -> Pages:
+    """15021, for probes. `lacks` are layers that workers do without here; a node is ready all the same, and says so."""
+    ready_text = "".join(("ready\n", *(f"less confined, no {layer}: {why}\n" for layer, why in lacks.items())))
 
     def ready(_: Ask) -> Page:
         pending = list(pending_parts(state, roster))
         if pending:
             return Page(f"not ready, pending: {', '.join(pending)}\n".encode(), status=500)
-        return Page(b"ready\n")
+        return Page(ready_text.encode())
 
     return {("GET", "/healthz/ready"): ready}
 
@@ -49,11 +50,11 @@ def pending_parts(state: State, roster: Roster) -> Iterable[str]:
         yield f"the worker of {entry.pod} has not come yet"
 
 
-def admin_pages(state: State, roster: Roster, signing: Signing) -> Pages:
+def admin_pages(state: State, roster: Roster, signing: Signing, lacks: Mapping[str, str]) -> Pages:
     """15000, for people on the node."""
 
     def config_dump(_: Ask) -> Page:
-        return Page(_dump(state, roster, signing), "application/json")
+        return Page(_dump(state, roster, signing, lacks), "application/json")
 
     return {("GET", "/config_dump"): config_dump, ("POST", "/logging"): set_level}
 
@@ -69,12 +70,13 @@ def set_level(ask: Ask) -> Page:
     return Page(f"level: {logging.getLevelName(root.level).lower()}\n".encode())
 
 
-def _dump(state: State, roster: Roster, signing: Signing) -> bytes:
+def _dump(state: State, roster: Roster, signing: Signing, lacks: Mapping[str, str]) -> bytes:
     """Under the names of ztunnel's own dump, as far as the supervisor knows: connections are known to workers alone."""
     dump = {
         **to_document(state.snapshot),
         "certificates": [_certificate(one) for one in signing.issued.values()],
         "workloadState": _workers(roster),
+        "confinement": {"lacks": dict(lacks)},
         "istiod": {"connected": state.connected, "synced": state.synced},
         "version": version("ambit-mesh"),
     }

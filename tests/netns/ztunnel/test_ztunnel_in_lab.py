@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.lab_for_tests import Lab, MakeLab
+from ztunnel import confine
 
 pytestmark = pytest.mark.netns
 
@@ -99,8 +100,13 @@ def test_what_a_node_shows_of_itself(lab: MakeLab) -> None:
         assert 'src.identity="spiffe://cluster.local/ns/shop/sa/web"' in found[-1]
         assert 'dst.identity="spiffe://cluster.local/ns/shop/sa/db"' in found[-1]
         assert 'dst.service="db.shop.svc.cluster.local"' in found[-1]
-        assert there.on_node(node, "curl", "-sS", "http://127.0.0.1:15021/healthz/ready").out == "ready\n"
-        assert "istio_tcp_connections_opened_total{" in there.on_node(node, "curl", "-s", "127.0.0.1:15020/metrics").out
+        ready, *lacks = there.on_node(node, "curl", "-sS", "http://127.0.0.1:15021/healthz/ready").out.splitlines()
+        assert ready == "ready"
+        metrics = there.on_node(node, "curl", "-s", "127.0.0.1:15020/metrics").out
+        assert "istio_tcp_connections_opened_total{" in metrics
+        for layer in confine.LAYERS:
+            here = not any(line.startswith(f"less confined, no {layer}: ") for line in lacks)
+            assert f'ambit_confinement{{layer="{layer}"}} {here:.1f}' in metrics
     dump = json.loads(there.on_node("node-1", "curl", "-sS", "http://127.0.0.1:15000/config_dump").out)
     assert {one["name"] for one in dump["workloads"]} >= {"web", "db"}
     assert [one["info"]["name"] for one in dump["workloadState"].values()] == ["web"]

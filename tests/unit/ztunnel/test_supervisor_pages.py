@@ -23,6 +23,7 @@ WEB = Pod("1-2-3", "web", "shop", "web")
 LINE = (
     '{"worker": {"pod_uid": "1-2-3", "name": "web", "namespace": "shop", "service_account": "web", "pid": 7, "uid": 9}}'
 )
+LACKS = {"landlock": "this kernel has no Landlock"}
 
 
 def get(pages, path: str):
@@ -55,13 +56,21 @@ def test_readiness_says_what_is_awaited() -> None:
     state, roster = State(), Roster()
     roster.note(Awaited(()))
     roster.note(Entry(WEB, 7, 9))
-    pages = readiness_pages(state, roster)
+    pages = readiness_pages(state, roster, {})
     page = get(pages, "/healthz/ready")
     assert page.status == 500
     assert b"istiod has not told everything yet, the worker of shop/web has not come yet" in page.body
     state.note_synced()
     with roster.speaking(Entry(WEB, 7, 9)):
         assert (get(pages, "/healthz/ready").status, get(pages, "/healthz/ready").body) == (200, b"ready\n")
+
+
+def test_readiness_says_which_layers_the_platform_lacks() -> None:
+    state, roster = State(), Roster()
+    roster.note(Awaited(()))
+    state.note_synced()
+    page = get(readiness_pages(state, roster, LACKS), "/healthz/ready")
+    assert (page.status, page.body) == (200, b"ready\nless confined, no landlock: this kernel has no Landlock\n")
 
 
 def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
@@ -71,7 +80,7 @@ def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
     state.apply([Put(Workload("uid", "web", "shop"))])
     signing = Signing(CaEndpoint("istiod:15012", Path("/r"), Path("/t")), Place("cluster.local", "Kubernetes", ""), 60)
     signing.issued[WEB] = Issued("spiffe://cluster.local/ns/shop/sa/web", "ab", "from", "to")
-    dump = json.loads(get(admin_pages(state, roster, signing), "/config_dump").body)
+    dump = json.loads(get(admin_pages(state, roster, signing, LACKS), "/config_dump").body)
     assert dump["workloads"] == [{"uid": "uid", "name": "web", "namespace": "shop"}]
     assert dump["workloadState"] == {
         "1-2-3": {
@@ -87,6 +96,7 @@ def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
             "certChain": [{"serialNumber": "ab", "validFrom": "from", "expirationTime": "to"}],
         }
     ]
+    assert dump["confinement"] == {"lacks": LACKS}
     assert dump["istiod"] == {"connected": False, "synced": False}
 
 
