@@ -10,12 +10,11 @@ The one who waits is the caller's stream: what it sends meanwhile is kept, as fa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from mesh.refusal import Reason, Refusal
-from mesh.workload import AppProtocol
 from waypoint import filters
 from waypoint.answer import Answer, message
 from waypoint.attempt import Attempt
@@ -34,28 +33,23 @@ from waypoint.http.events import (
 )
 from waypoint.outcome import Outcome
 from waypoint.plan import Forward
-from waypoint.retry import Failure, Tried, again
+from waypoint.pursuit import Guide, Pursuit, speaks_http2
+from waypoint.retry import Failure
 from waypoint.shadow import Shadow
 from waypoint.stretch import Stretch
 
 if TYPE_CHECKING:
-    from mesh.net.deadlines import Wait
     from waypoint.http.link import Link
     from waypoint.scene import Scene
 
 _END = End()
-_KEPT: Final = 64 * 1024
-"""Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
 
 
-class Judge(Protocol):
+class Judge(Guide, Protocol):
     """Who decides about requests."""
 
     def decide(self, request: RequestHead) -> Forward | Answer:
         """What becomes of a request."""
-
-    def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
-        """The endpoint for one more attempt, after these (by uid)."""
 
     def done(self, passage: Passage) -> None:
         """It is over; called once."""
@@ -65,20 +59,16 @@ class Passage:
     """Carries one exchange of the caller's link (waypoint.http.link.Party)."""
 
     __slots__ = (
-        "_attempt",
         "_caller",
         "_caller_http2",
         "_judge",
         "_over",
-        "_pause",
-        "_repeating",
+        "_pursuit",
         "_request",
         "_response",
         "_scene",
         "_shadows",
         "_stream",
-        "_timer",
-        "_tried",
         "asked_all",
         "outcome",
     )
@@ -93,12 +83,7 @@ class Passage:
         self._request.begin(caller, stream)
         self._response = Stretch()
         self._response.reach(caller, stream)
-        self._attempt: Attempt | None = None
-        self._timer: Wait | None = None
-        self._pause: Wait | None = None
-        """The time of one attempt, or the pause before it."""
-        self._tried: frozenset[str] = frozenset()
-        self._repeating = False
+        self._pursuit: Pursuit | None = None
         self._shadows: tuple[Shadow, ...] = ()
         self._over = False
         self.asked_all = False
@@ -141,7 +126,16 @@ class Passage:
         self._response.pump()
         self._finish_if_answered()
 
-    # ---- the backend's side (waypoint.attempt.Attempt)
+    # ---- the backend's side (waypoint.pursuit.Pursuit, waypoint.attempt.Attempt)
+
+    def attempted(self, forward: Forward) -> None:
+        """An attempt begins."""
+        self.outcome.forward = forward
+        self.asked_all = False
+
+    def expired(self, refusal: Refusal) -> None:
+        """The request, or its last attempt, has had its time."""
+        self._fail(Answer(504, "upstream request timeout", refusal=refusal))
 
     def reached(self, link: Link, stream: int) -> None:
         """The head is under way: send what there is of the content."""
@@ -175,9 +169,8 @@ class Passage:
 
     def broken(self, attempt: Attempt, reset: Reset) -> None:
         """The backend has broken off: once more, or not."""
-        forward = self.outcome.forward
         failure = Failure.UNPROCESSED if reset.unprocessed else Failure.BROKEN
-        if forward is None or self._repeated(attempt, failure):
+        if self._repeated(attempt, failure):
             return
         where = f"{attempt.endpoint.workload.name} at {attempt.endpoint.address}"
         refusal = Refusal(Reason.BACKEND_FAILED, f"{where}: {reset.detail}")
@@ -206,13 +199,11 @@ class Passage:
             self._answer(decision)
             return
         outcome.forward = decision
-        if decision.timeout is not None:
-            self._timer = self._scene.deadlines.after(decision.timeout, self._late)
-        if decision.retry is not None:
-            self._request.keep(_KEPT)
-            self._scene.budgets.began(decision.endpoint.key_of_service)
+        pursuit = self._pursuit = Pursuit(
+            self, self._scene, self._judge, decision, self._request, caller_http2=self._caller_http2
+        )
         self._shadows = tuple(self._shadow(endpoint, decision.request) for endpoint in decision.mirrors)
-        self._try(decision, 1)
+        pursuit.start()
 
     def _shadow(self, endpoint: Endpoint, request: RequestHead) -> Shadow:
         """Have a copy of the request go to a mirror."""
@@ -231,49 +222,10 @@ class Passage:
             return request
         return replace(request, headers=(*request.headers, (b"x-request-id", self._scene.new_id().encode())))
 
-    def _try(self, forward: Forward, number: int) -> None:
-        endpoint = forward.endpoint if number == 1 else self._judge.another(forward, self._tried)
-        if endpoint is not forward.endpoint:
-            forward = self.outcome.forward = replace(forward, endpoint=endpoint)
-        self._tried |= {endpoint.workload.uid}
-        http2 = speaks_http2(endpoint.protocol, self._caller_http2)
-        request = replace(forward.request, upgrade=b"") if http2 and forward.request.upgrade else forward.request
-        self.asked_all = False
-        attempt = self._attempt = Attempt(self, endpoint, request, number)
-        if forward.attempt_timeout is not None:
-            self._pause = self._scene.deadlines.after(forward.attempt_timeout, self._late_attempt)
-        self._scene.upstream.ask(endpoint, attempt, http2=http2, fresh=number > 1)
-
     def _repeated(self, attempt: Attempt, failure: Failure, status: int = 0) -> bool:
         """An attempt has failed: whether another one follows."""
-        forward, request = self.outcome.forward, self.outcome.request
-        if forward is None or request is None:
-            return False
-        kept, answered = self._request.repeatable, bool(self.outcome.status)
-        tried = Tried(attempt.number, request.method, failure, status, attempt.reused, kept, answered)
-        pause = again(tried, forward.retry, self._scene.dice)
-        if pause is None or not self._afford(forward):
-            return False
-        attempt.close()
-        self._stop_pause()
-        self._request.leave()
-        if pause:
-            self._pause = self._scene.deadlines.after(pause, lambda: self._try(forward, attempt.number + 1))
-        else:
-            self._try(forward, attempt.number + 1)
-        return True
-
-    def _afford(self, forward: Forward) -> bool:
-        """Whether the service's budget has room for another attempt; what nobody has seen yet costs nothing."""
-        if forward.retry is None or self._repeating:
-            return True
-        self._repeating = self._scene.budgets.spend(forward.endpoint.key_of_service)
-        return self._repeating
-
-    def _stop_pause(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+        pursuit = self._pursuit
+        return pursuit is not None and pursuit.failed(attempt, failure, status, answered=bool(self.outcome.status))
 
     def _answer(self, answer: Answer) -> None:
         """Answer in the backend's place."""
@@ -296,22 +248,6 @@ class Passage:
             self.outcome.refusal = self.outcome.refusal or answer.refusal
             self._cut()
 
-    def _late(self) -> None:
-        timeout = self.outcome.forward.timeout if self.outcome.forward is not None else 0.0
-        self._expired(f"no complete answer within {timeout:g} s")
-
-    def _late_attempt(self) -> None:
-        forward, attempt = self.outcome.forward, self._attempt
-        if forward is None or attempt is None or self._repeated(attempt, Failure.LATE):
-            return
-        self._expired(f"no answer of {attempt.endpoint.workload.name} within {forward.attempt_timeout:g} s")
-
-    def _expired(self, why: str) -> None:
-        self._stop_pause()
-        if self._attempt is not None:
-            self._attempt.close()
-        self._fail(Answer(504, "upstream request timeout", refusal=Refusal(Reason.REQUEST_TIMEOUT, why)))
-
     def _cut(self) -> None:
         if not self._over:
             self._caller.say(self._stream, Reset(INTERNAL_ERROR, "given up here"))
@@ -324,14 +260,8 @@ class Passage:
     def _finish(self) -> None:
         """It is over, well or badly."""
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._stop_pause()
-        if self._attempt is not None:
-            self._attempt.close()
-        forward = self.outcome.forward
-        if forward is not None and forward.retry is not None:
-            self._scene.budgets.ended(forward.endpoint.key_of_service, repeated=self._repeating)
+        if self._pursuit is not None:
+            self._pursuit.end()
         self.outcome.received = self._request.carried
         self.outcome.sent = self._response.carried
         self._caller.leave(self._stream, self._request.unpaid())
@@ -355,14 +285,3 @@ class Passage:
 
     def _refused(self, reason: Reason, detail: str) -> None:
         self.outcome.refusal = self.outcome.refusal or Refusal(reason, detail)
-
-
-def speaks_http2(protocol: AppProtocol, caller_http2: bool) -> bool:
-    """Which version the backend is asked in: what its port declares; else what the caller speaks."""
-    match protocol:
-        case AppProtocol.HTTP2 | AppProtocol.GRPC:
-            return True
-        case AppProtocol.HTTP11:
-            return False
-        case _:
-            return caller_http2

@@ -1,0 +1,157 @@
+"""The attempts to have one request answered, in turn: where each goes, how long it may take, and which is the last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mesh.refusal import Reason, Refusal
+from mesh.workload import AppProtocol
+from waypoint.attempt import Attempt
+from waypoint.retry import Failure, Tried, again
+
+if TYPE_CHECKING:
+    from mesh.net.deadlines import Wait
+    from waypoint.endpoint import Endpoint
+    from waypoint.passage import Passage
+    from waypoint.plan import Forward
+    from waypoint.scene import Scene
+    from waypoint.stretch import Stretch
+
+_KEPT: Final = 64 * 1024
+"""Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
+
+
+class Guide(Protocol):
+    """Who knows the endpoints."""
+
+    def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
+        """The endpoint for one more attempt, after these (by uid)."""
+
+
+class Pursuit:
+    """Of one passage, as its plan says; `content` is what follows the request's head."""
+
+    __slots__ = (
+        "_attempt",
+        "_caller_http2",
+        "_content",
+        "_guide",
+        "_passage",
+        "_repeating",
+        "_scene",
+        "_tried",
+        "_wait",
+        "_whole",
+        "forward",
+    )
+
+    def __init__(
+        self, passage: Passage, scene: Scene, guide: Guide, forward: Forward, content: Stretch, *, caller_http2: bool
+    ) -> None:
+        self._passage = passage
+        self._scene = scene
+        self._guide = guide
+        self._content = content
+        self._caller_http2 = caller_http2
+        self._attempt: Attempt | None = None
+        self._tried: frozenset[str] = frozenset()
+        self._repeating = False
+        self._whole: Wait | None = None
+        self._wait: Wait | None = None
+        """The time of one attempt, or the pause before it."""
+        self.forward = forward
+        """The plan, with the endpoint of the newest attempt."""
+
+    def start(self) -> None:
+        """Make the first attempt."""
+        forward = self.forward
+        if forward.timeout is not None:
+            self._whole = self._scene.deadlines.after(forward.timeout, self._late)
+        if forward.retry is not None:
+            self._content.keep(_KEPT)
+            self._scene.budgets.began(forward.endpoint.key_of_service)
+        self._try(1)
+
+    def failed(self, attempt: Attempt, failure: Failure, status: int = 0, *, answered: bool) -> bool:
+        """An attempt has failed: whether another one follows. `answered`: the caller has the head of an answer."""
+        forward = self.forward
+        method, kept = forward.request.method, self._content.repeatable
+        tried = Tried(attempt.number, method, failure, status, attempt.reused, kept, answered)
+        pause = again(tried, forward.retry, self._scene.dice)
+        if pause is None or not self._affordable():
+            return False
+        attempt.close()
+        self._stop_waiting()
+        self._content.leave()
+        if pause:
+            self._wait = self._scene.deadlines.after(pause, lambda: self._try(attempt.number + 1))
+        else:
+            self._try(attempt.number + 1)
+        return True
+
+    def stop(self) -> None:
+        """Give up the attempt that is under way."""
+        self._stop_waiting()
+        if self._attempt is not None:
+            self._attempt.close()
+
+    def end(self) -> None:
+        """The request is over, well or badly. To be called once."""
+        self.stop()
+        if self._whole is not None:
+            self._whole.cancel()
+        if self.forward.retry is not None:
+            self._scene.budgets.ended(self.forward.endpoint.key_of_service, repeated=self._repeating)
+
+    def _try(self, number: int) -> None:
+        forward = self.forward
+        if number > 1:
+            forward = self.forward = replace(forward, endpoint=self._guide.another(forward, self._tried))
+        endpoint, request = forward.endpoint, forward.request
+        self._tried |= {endpoint.workload.uid}
+        http2 = speaks_http2(endpoint.protocol, self._caller_http2)
+        if http2 and request.upgrade:
+            request = replace(request, upgrade=b"")
+        attempt = self._attempt = Attempt(self._passage, endpoint, request, number)
+        if forward.attempt_timeout is not None:
+            self._wait = self._scene.deadlines.after(forward.attempt_timeout, self._late_attempt)
+        self._passage.attempted(forward)
+        self._scene.upstream.ask(endpoint, attempt, http2=http2, fresh=number > 1)
+
+    def _affordable(self) -> bool:
+        """Whether the service's budget has room for another attempt; what nobody has seen yet costs nothing."""
+        if self.forward.retry is None or self._repeating:
+            return True
+        self._repeating = self._scene.budgets.spend(self.forward.endpoint.key_of_service)
+        return self._repeating
+
+    def _stop_waiting(self) -> None:
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
+
+    def _late(self) -> None:
+        self._expired(f"no complete answer within {self.forward.timeout:g} s")
+
+    def _late_attempt(self) -> None:
+        attempt, forward = self._attempt, self.forward
+        answered = bool(self._passage.outcome.status)
+        if attempt is None or self.failed(attempt, Failure.LATE, answered=answered):
+            return
+        self._expired(f"no complete answer of {forward.endpoint.workload.name} within {forward.attempt_timeout:g} s")
+
+    def _expired(self, why: str) -> None:
+        self.stop()
+        self._passage.expired(Refusal(Reason.REQUEST_TIMEOUT, why))
+
+
+def speaks_http2(protocol: AppProtocol, caller_http2: bool) -> bool:
+    """Which version a backend is asked in: what its port declares; else what the caller speaks."""
+    match protocol:
+        case AppProtocol.HTTP2 | AppProtocol.GRPC:
+            return True
+        case AppProtocol.HTTP11:
+            return False
+        case _:
+            return caller_http2
