@@ -7,13 +7,13 @@ same; `Ways.pick` is the part that belongs to one connection.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from mesh.address import Address
+from mesh.address import IP, Address
 from mesh.balance import Dice, Tiers, pick, tiers
 from mesh.health import NOTHING_LEARNED, Health
 from mesh.identity import Identity
@@ -72,6 +72,34 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An endpoint of which only a host name is known: where it is must be looked up before it can be called."""
+
+    workload: Workload
+    destination: Address
+    port: int
+    service: Service
+
+    @property
+    def endpoint(self) -> str:
+        """The uid of the endpoint."""
+        return self.workload.uid
+
+    def at(self, found: Sequence[IP], dice: Dice) -> Plan | Refusal:
+        """The plan, now that the host name's addresses are known: one of the caller's family if it can be.
+
+        The service's own virtual addresses do not count: nobody is there.
+        """
+        own = {one.ip for one in self.service.addresses}
+        usable = [ip for ip in found if ip not in own]
+        alike = [ip for ip in usable if ip.version == self.destination.ip.version] or usable
+        if not alike:
+            detail = f"service {self.service.key}: no other address than its own is known of {self.workload.hostname}"
+            return Refusal(Reason.NO_HEALTHY_ENDPOINT, detail)
+        return _to_workload(self.workload, Address(alike[int(dice() * len(alike))], self.port), self.service)
+
+
+@dataclass(frozen=True, slots=True)
 class Ways:
     """Endpoints of which any will do: those of a service, or of a waypoint before what was called."""
 
@@ -89,15 +117,17 @@ class Ways:
 
     def pick(
         self, dice: Dice, health: Health = NOTHING_LEARNED, now: float = 0.0, tried: Collection[str] = ()
-    ) -> Plan | Refusal:
+    ) -> Plan | Unresolved | Refusal:
         """Choose for one connection; `tried` are uids of endpoints that it failed to reach before."""
         chosen = pick(self.endpoints, dice, health, now, tried)
         if chosen is None:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, "no endpoint is left to try")
         version = self.destination.ip.version
+        port = (self.port if self.group is None else target_port(self.group, chosen, self.port)) or self.port
+        if not chosen.addresses and self.service is not None:
+            return Unresolved(chosen, self.destination, port, self.service)
         ip = next((ip for ip in chosen.addresses if ip.version == version), chosen.addresses[0])
-        port = self.port if self.group is None else target_port(self.group, chosen, self.port)
-        address = Address(ip, port or self.port)
+        address = Address(ip, port)
         return self._through(chosen, address) if self.why else _to_workload(chosen, address, self.service)
 
     def _through(self, waypoint: Workload, address: Address) -> Plan:
@@ -113,7 +143,7 @@ class Ways:
         )
 
 
-def plan(snapshot: Snapshot, source: Workload, destination: Address, dice: Dice) -> Plan | Refusal:
+def plan(snapshot: Snapshot, source: Workload, destination: Address, dice: Dice) -> Plan | Unresolved | Refusal:
     """Decide for a connection from the pod `source` that its application opened to `destination`."""
     found = ways(snapshot, source, destination)
     return found.pick(dice) if isinstance(found, Ways) else found
@@ -133,6 +163,8 @@ class _Group:
     service: Service | None
     members: tuple[Workload, ...]
     port: int
+    called: bool = False
+    """Whether they are those of the service that was called, and not of a waypoint before it."""
 
     def port_of(self, member: Workload) -> int | None:
         return self.port if self.service is None else target_port(self.service, member, self.port)
@@ -181,7 +213,7 @@ class _Question:
         port = self.destination.port
         if service.port(port) is None:
             return Refusal(Reason.UNKNOWN_PORT, f"service {service.key} has no port {port}")
-        found = self.candidates(_Group(service, self.snapshot.endpoints(service.key), port))
+        found = self.candidates(_Group(service, self.snapshot.endpoints(service.key), port, called=True))
         if isinstance(found, Refusal):
             return Refusal(found.reason, f"service {service.key}: {found.detail}")
         return Ways(found, self.destination, port, service, service)
@@ -206,10 +238,7 @@ class _Question:
             return Refusal(
                 Reason.UNREACHABLE_NETWORK, "all its endpoints are on other networks, which is not supported"
             )
-        reached = [one for one in local if one.addresses and group.port_of(one)]
-        if not reached and any(one.hostname and not one.addresses for one in local):
-            names = ", ".join(sorted({one.hostname for one in local if one.hostname}))
-            return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"its endpoints are host names, which nothing resolves: {names}")
+        reached = [one for one in local if (one.addresses or (group.called and one.hostname)) and group.port_of(one)]
         if not reached:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, "it has no endpoint that can be reached on this port")
         found = tiers(reached, group.balancing, self.source)

@@ -22,9 +22,10 @@ from mesh.net.relay import Relay
 from mesh.net.tunnel import DialFailed, Rejected
 from mesh.refusal import Reason, Refusal
 from mesh.workload import Workload
-from ztunnel.plan import Plan, Transport, Ways, ways
+from ztunnel.plan import Plan, Transport, Unresolved, Ways, ways
 from ztunnel.worker.baggage import baggage
 from ztunnel.worker.lookup import Lookup
+from ztunnel.worker.names import Names
 from ztunnel.worker.sockets import PACKET_MARK, original_destination, remote_address
 from ztunnel.worker.witness import Tell, Witness
 
@@ -49,6 +50,7 @@ class Outbound:
         relay: Relay,
         pool: Pool,
         lookup: Lookup,
+        names: Names,
         tell: Tell,
         *,
         certified: Callable[[], Refusal | None],
@@ -57,6 +59,7 @@ class Outbound:
         self._relay = relay
         self._pool = pool
         self._lookup = lookup
+        self._names = names
         self._tell = tell
         self._certified = certified
         self._timeout = timeout
@@ -117,7 +120,10 @@ class Outbound:
             planned = found.pick(random.random, self._health, began, tried)
             if isinstance(planned, Refusal):
                 return missed or planned
-            reached = await self._reach(sock, source, planned, own, witness)
+            if isinstance(planned, Unresolved):
+                reached = await self._reach_named(sock, source, planned, own, witness)
+            else:
+                reached = await self._reach(sock, source, planned, own, witness)
             now = trio.current_time()
             if isinstance(reached, Refusal):
                 return reached
@@ -128,6 +134,16 @@ class Outbound:
             tried.add(planned.endpoint)
             self._health.failed(planned.endpoint, now)
         return missed or Refusal(Reason.NO_HEALTHY_ENDPOINT, "no endpoint was tried")
+
+    async def _reach_named(
+        self, sock: socket.socket, source: Address, named: Unresolved, own: Workload, witness: Witness
+    ) -> Flow | Missed | Refusal:
+        witness.learn(endpoint=named.endpoint, service=named.service.key)
+        found = await self._names.addresses(named.workload.hostname)
+        planned = found if isinstance(found, Refusal) else named.at(found, random.random)
+        if isinstance(planned, Refusal):
+            return Missed(planned)
+        return await self._reach(sock, source, planned, own, witness)
 
     async def _reach(
         self, sock: socket.socket, source: Address, planned: Plan, own: Workload, witness: Witness

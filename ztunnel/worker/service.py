@@ -156,6 +156,7 @@ class Service:
             self._relay,
             pool,
             self._lookup,
+            self._names,
             self._link.report,
             certified=lambda: None if isinstance(tls := self._certificate.client(), ClientTls) else tls,
             timeout=self._start.settings.connect_timeout,

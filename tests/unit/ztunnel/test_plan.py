@@ -24,7 +24,7 @@ from mesh.workload import (
     TunnelProtocol,
     Workload,
 )
-from ztunnel.plan import Plan, Transport, Ways, plan, ways
+from ztunnel.plan import Plan, Transport, Unresolved, Ways, plan, ways
 
 
 def at(text: str) -> Address:
@@ -60,6 +60,9 @@ def member(of: str, *ports: Port) -> Membership:
 
 
 WEB = pod("web", "10.0.0.1")
+API = pod(
+    "api", "10.0.0.3", addresses=(), hostname="api.example.com", tunnel=TunnelProtocol.NONE, services=(member("api"),)
+)
 WAYPOINT_AT = GatewayAddress(NamespacedHostname("shop", "waypoint.shop.svc.cluster.local"))
 WAYPOINT_SERVICE = service("waypoint", "10.96.0.9", ports=(Port(15008, 15008),))
 WAYPOINT_POD = pod("waypoint", "10.0.0.9", tunnel=TunnelProtocol.NONE, services=(member("waypoint"),))
@@ -67,7 +70,7 @@ WAYPOINT_POD = pod("waypoint", "10.0.0.9", tunnel=TunnelProtocol.NONE, services=
 
 def decide(
     destination: str, *resources: Workload | Service, source: Workload = WEB, roll: float = 0.0
-) -> Plan | Refusal:
+) -> Plan | Unresolved | Refusal:
     return plan(Snapshot.of((source, *resources)), source, at(destination), lambda: roll)
 
 
@@ -134,11 +137,36 @@ class TestServices:
     def test_empty_service(self) -> None:
         assert refused("10.96.0.2:80", service("db", "10.96.0.2")).reason is Reason.NO_HEALTHY_ENDPOINT
 
-    def test_endpoints_that_are_only_names_are_refused_by_name(self) -> None:
-        named = pod("api", "10.0.0.3", addresses=(), hostname="api.example.com", services=(member("api"),))
-        refusal = refused("10.96.0.3:80", service("api", "10.96.0.3"), named)
-        assert refusal.reason is Reason.NO_HEALTHY_ENDPOINT
-        assert "which nothing resolves: api.example.com" in refusal.detail
+    def test_an_endpoint_that_is_only_a_name_waits_for_its_address(self) -> None:
+        found = ways(Snapshot.of((WEB, service("api", "10.96.0.3"), API)), WEB, at("10.96.0.3:80"))
+        assert isinstance(found, Ways)
+        named = found.pick(lambda: 0.0)
+        assert isinstance(named, Unresolved)
+        assert (named.workload.hostname, named.endpoint) == ("api.example.com", API.uid)
+        ips = [ip_address(text) for text in ("fd00::1", "10.96.0.3", "192.0.2.1", "192.0.2.2")]
+        one, other = named.at(ips, lambda: 0.0), named.at(ips, lambda: 0.99)
+        assert isinstance(one, Plan)
+        assert isinstance(other, Plan)
+        assert (one.transport, one.connect_to, one.endpoint) == (Transport.TCP, at("192.0.2.1:8080"), API.uid)
+        assert other.connect_to == at("192.0.2.2:8080")
+        only = named.at(ips[:2], lambda: 0.0)
+        assert isinstance(only, Plan)
+        assert only.connect_to == at("[fd00::1]:8080")
+
+    @pytest.mark.parametrize("ips", [[], ["10.96.0.3"]])
+    def test_a_name_that_leads_back_to_the_service_leads_nowhere(self, ips: list[str]) -> None:
+        named = Unresolved(API, at("10.96.0.3:80"), 8080, service("api", "10.96.0.3"))
+        refusal = named.at([ip_address(text) for text in ips], lambda: 0.0)
+        assert isinstance(refusal, Refusal)
+        assert "no other address than its own is known of api.example.com" in refusal.detail
+
+    def test_a_name_is_passed_over_when_it_was_tried(self) -> None:
+        db = pod("db", "10.0.0.2", services=(member("api"),))
+        found = ways(Snapshot.of((WEB, service("api", "10.96.0.3"), API, db)), WEB, at("10.96.0.3:80"))
+        assert isinstance(found, Ways)
+        planned = found.pick(lambda: 0.0, tried={API.uid})
+        assert isinstance(planned, Plan)
+        assert planned.endpoint == db.uid
 
     def test_unhealthy_endpoint(self) -> None:
         db = pod("db", "10.0.0.2", services=(member("db"),), healthy=False)

@@ -13,9 +13,10 @@ import pytest
 import trio
 
 from mesh.address import NetworkAddress
-from mesh.workload import Membership, Service
+from mesh.refusal import Reason
+from mesh.workload import Membership, Port, Service, Workload
 from tests.names_for_tests import SERVER, Stranger, addresses, ask, make_socket
-from tests.pods_for_tests import VIP
+from tests.pods_for_tests import VIP, assert_refused, exchange
 from tests.tunnel_ends import until
 from ztunnel.keeper import rules
 
@@ -176,3 +177,44 @@ async def test_a_flood_of_questions_is_bounded_and_leaves_the_pods_calls_alone(p
         await pair.web.call(VIP, 80)
         await application.accept()
     await until(lambda: "ambit_dns_refused_total{" in pair.node.metrics.page().decode())
+
+
+FAR = Service("bank", "shop", "bank.example.com", (NetworkAddress("", ip_address("240.240.0.7")),), (Port(80, 8080),))
+
+
+def named_endpoint(hostname: str) -> Workload:
+    """What is known of an endpoint of a ServiceEntry whose names are resolved."""
+    return Workload(f"bank/{hostname}", "bank", "shop", hostname=hostname, services=(Membership(FAR.key),))
+
+
+async def test_on_demand_dns_request(pair, outside):
+    """An endpoint's name is looked up when it is called: at the name servers, once for as long as they say."""
+    outside.names = {"host.example.org": ("real.example.org", pair.db.address(4))}
+    pair.node.know(FAR, named_endpoint("host.example.org"))
+    application = pair.db.listen(8080)
+    for _ in range(2):
+        client = await pair.web.call("240.240.0.7", 80)
+        await exchange(client, await application.accept())
+        await client.aclose()
+    assert [name for name, _ in outside.asked] == ["host.example.org"] * 2  # A and AAAA, once
+    record = await pair.told(outbound=True, count=2)
+    assert (record.service, str(record.destination.address)) == (FAR.key, f"{pair.db.address(4)}:8080")
+    labels = '{source_workload="web",source_workload_namespace="shop"}'
+    await until(lambda: f"istio_on_demand_dns_total{labels} 1.0" in pair.node.metrics.page().decode())
+
+
+async def test_an_endpoint_without_an_address_is_passed_over(pair, outside):
+    outside.names = {"host.example.org": (pair.db.address(4),)}
+    pair.node.know(FAR, named_endpoint("gone.example.org"), named_endpoint("host.example.org"))
+    application = pair.db.listen(8080)
+    for _ in range(4):
+        client = await pair.web.call("240.240.0.7", 80)
+        await exchange(client, await application.accept())
+
+
+async def test_a_call_to_a_name_that_nobody_resolves_is_refused_with_the_name(pair, outside):
+    pair.node.know(FAR, named_endpoint("gone.example.org"))
+    await assert_refused(pair.web, "240.240.0.7", 80)
+    record = await pair.told(outbound=True)
+    assert record.refusal.reason is Reason.NO_HEALTHY_ENDPOINT
+    assert "gone.example.org" in record.refusal.detail
