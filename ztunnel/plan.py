@@ -235,9 +235,11 @@ class _Question:
         """Those of the group that may be chosen."""
         local = [one for one in group.members if one.network == self.source.network]
         if group.members and not local:
-            return Refusal(
-                Reason.UNREACHABLE_NETWORK, "all its endpoints are on other networks, which is not supported"
+            networks = ", ".join(sorted({one.network or "the one without a name" for one in group.members}))
+            detail = (
+                f"all its endpoints are on other networks ({networks}), and no way leads from {self.network} to them"
             )
+            return Refusal(Reason.UNREACHABLE_NETWORK, detail)
         reached = [one for one in local if (one.addresses or (group.called and one.hostname)) and group.port_of(one)]
         if not reached:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, "it has no endpoint that can be reached on this port")
@@ -245,6 +247,10 @@ class _Question:
         if not found:
             return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"none of its {len(reached)} endpoints is ready and near enough")
         return found
+
+    @property
+    def network(self) -> str:
+        return self.source.network or "the network without a name"
 
     def comes_from(self, at: GatewayAddress) -> bool:
         """Whether the caller is a pod of that gateway itself: what comes out of it must not go in again."""

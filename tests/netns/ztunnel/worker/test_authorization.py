@@ -11,10 +11,11 @@ import trio
 
 from mesh.identity import Identity
 from mesh.net.tls import ClientTls
-from mesh.net.tunnel import DialFailed, Rejected, Tunnel
+from mesh.net.tunnel import DialFailed, Rejected, Stream, Tunnel
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, TextMatch, TextMatchKind
 from mesh.refusal import Reason
 from mesh.snapshot import Drop
+from mesh.workload import Membership, Port
 from tests.pki_for_tests import authority, credentials
 from tests.pods_for_tests import assert_refused, assert_reset, assert_soon_refused, assert_soon_served, exchange
 from tests.tunnel_ends import running_relay, until
@@ -135,10 +136,16 @@ async def test_hbone_requests_that_are_refused(pair, asked, status):
         assert answer.status == status
 
 
-async def test_svc_hostname_port(pair):
+@pytest.mark.parametrize("named", [False, True], ids=["test_svc_hostname_port", "test_svc_hostname_named_port"])
+async def test_svc_hostname_port(pair, named):
+    """A named target port differs from pod to pod: the endpoint's own list says which it is."""
+    if named:
+        service = replace(pair.service, ports=(Port(80, 0),))
+        pair.node.know(service, replace(pair.db.workload, services=(Membership(service.key, (Port(80, 8080),)),)))
     application = pair.db.listen(8080)
     async with running_relay() as relay:
         answer = await Peer(pair).ask(relay, "db.shop.svc.cluster.local:80")
+        assert isinstance(answer, Stream)
         stream = answer.open()
         await exchange(stream, await application.accept())
 

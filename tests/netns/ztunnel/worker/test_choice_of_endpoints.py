@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+import trio
 
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, TextMatch, TextMatchKind
 from mesh.refusal import Reason
@@ -82,3 +83,35 @@ async def test_a_caller_that_policy_turns_away_tries_no_other_door(pair):
     await assert_refused(pair.web, VIP, 80)
     await pair.told(outbound=True)
     assert [one.refusal.reason for one in pair.node.closed(outbound=False)] == [Reason.POLICY_DENIED]
+
+
+async def test_service_loadbalancing(pair):
+    """Connections that stay are spread evenly over endpoints that answer alike."""
+    pair.node.know(replica(pair, "second", port=8081))
+    counts = [0, 0]
+    async with trio.open_nursery() as nursery:
+
+        async def count(number, port):
+            listener = pair.db.listen(port)
+            while True:
+                kept.append(await listener.accept())
+                counts[number] += 1
+
+        kept = []
+        nursery.start_soon(count, 0, 8080)
+        nursery.start_soon(count, 1, 8081)
+        for made in range(1, 21):
+            kept.append(await pair.web.call(VIP, 80))
+            await until(lambda made=made: sum(counts) == made)
+        nursery.cancel_scope.cancel()
+    assert counts == [10, 10]
+
+
+async def test_an_address_on_another_network_is_not_mistaken_for_one_here(pair):
+    """And a service that has endpoints there alone refuses its callers in words: no gateway leads to it."""
+    far = replace(replica(pair, "far", address=NOWHERE), network="far")
+    pair.node.know(far, replace(pair.db.workload, services=()))
+    await assert_refused(pair.web, VIP, 80)
+    record = await pair.told(outbound=True)
+    assert record.refusal.reason is Reason.UNREACHABLE_NETWORK
+    assert "far" in record.refusal.detail

@@ -42,13 +42,15 @@ def waypoint(pair):
     return made
 
 
-async def test_sandwich_waypoint_proxy_protocol(waypoint):
-    pair = waypoint(ApplicationTunnel(proxy_protocol=True, port=15088))
+def listening_on_loopback(pair):
     raw = pair.db.place.make_socket(4)
     raw.bind(("127.0.0.1", 15088))
     raw.listen()
-    application = trio.SocketListener(trio.socket.from_stdlib_socket(raw))
-    client = await pair.web.call(FRONT, 80)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(raw))
+
+
+async def introduced(application):
+    """The next connection, and what it says of itself; nothing comes with it before its caller has spoken."""
     with trio.fail_after(10):
         server = await application.accept()
         data = b""
@@ -56,13 +58,40 @@ async def test_sandwich_waypoint_proxy_protocol(waypoint):
             data += await server.receive_some(4096)
     header, end = found
     assert data[end:] == b""
-    assert header == ProxyHeader(
-        Address(ip_address(pair.web.address()), header.source.port), Address.parse(f"{FRONT}:80"), WEB
-    )
+    return server, header
+
+
+async def test_sandwich_waypoint_proxy_protocol(waypoint):
+    pair = waypoint(ApplicationTunnel(proxy_protocol=True, port=15088))
+    application = listening_on_loopback(pair)
+    client = await pair.web.call(FRONT, 80)
+    server, header = await introduced(application)
+    source = Address(ip_address(pair.web.address()), header.source.port)
+    assert header == ProxyHeader(source, Address.parse(f"{FRONT}:80"), WEB)
     await exchange(client, server)
     await close(client, server)
     record = await pair.told(outbound=False)
     assert (record.mutual_tls, record.source.identity) == (True, WEB)
+
+
+async def test_workload_waypoint(waypoint):
+    """A call to a pod's own address goes to that pod's waypoint, which is told of the address."""
+    pair = waypoint(ApplicationTunnel(proxy_protocol=True, port=15088))
+    at = GatewayAddress(NamespacedHostname("shop", "wp.shop.svc.cluster.local"))
+    there = replace(
+        pair.db.workload,
+        uid="Kubernetes//Pod/shop/there",
+        services=(),
+        addresses=(ip_address("10.244.1.77"),),
+        application_tunnel=None,
+        waypoint=at,
+    )
+    pair.node.know(there)
+    application = listening_on_loopback(pair)
+    client = await pair.web.call("10.244.1.77", 9000)
+    server, header = await introduced(application)
+    assert header.destination == Address.parse("10.244.1.77:9000")
+    await exchange(client, server)
 
 
 async def test_sandwich_waypoint_plain(waypoint):
