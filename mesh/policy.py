@@ -10,11 +10,15 @@ them, so that ztunnel and waypoint decide by one function:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import Any, Final
+
+import re2
 
 from mesh.address import IP, Address
 from mesh.identity import Identity
@@ -47,6 +51,8 @@ class TextMatchKind(Enum):
     PREFIX = "prefix"
     SUFFIX = "suffix"
     PRESENCE = "presence"
+    TEMPLATE = "template"
+    """A path in which `{*}` stands for one part between slashes and `{**}` for any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class TextMatch:
                 return text.endswith(self.value)
             case TextMatchKind.PRESENCE:
                 return bool(text)
+            case TextMatchKind.TEMPLATE:
+                return _template(self.value).fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,14 @@ class ServiceAccount:
 
     namespace: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    """A condition on a header of the request, its name in lower case; one that is missing is an empty text."""
+
+    name: str
+    value: TextMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,8 @@ class Match:
     not_paths: tuple[TextMatch, ...] = ()
     hosts: tuple[TextMatch, ...] = ()
     not_hosts: tuple[TextMatch, ...] = ()
+    headers: tuple[HeaderMatch, ...] = ()
+    not_headers: tuple[HeaderMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,12 @@ class HttpCall:
     method: str
     path: str
     host: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Those that policies ask for, by name; several lines of one are joined by a comma (RFC 9110, section 5.3)."""
+
+    def header(self, name: str) -> str:
+        """The header's value, "" if there is none."""
+        return next((value for key, value in self.headers if key == name), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +211,14 @@ def authorize(policies: Iterable[Policy], call: Call) -> Verdict:
             return Verdict(allowed=True, policy=policy.key, why=f"rule {number} of ALLOW policy {policy.key} matches")
     names = ", ".join(policy.key for policy in allows)
     return Verdict(allowed=False, policy=None, why=f"no rule of the ALLOW policies in force matches ({names})")
+
+
+def headers_asked(policies: Iterable[Policy]) -> frozenset[str]:
+    """The headers that policies look at."""
+    matches = (
+        match for policy in policies for rule in policy.rules for clause in rule.clauses for match in clause.matches
+    )
+    return frozenset(one.name for match in matches for one in (*match.headers, *match.not_headers))
 
 
 def would_match(policy: Policy, call: Call) -> bool:
@@ -244,6 +276,20 @@ def _host(wanted: Iterable[TextMatch], http: HttpCall) -> bool:
     return any(TextMatch(one.kind, one.value.lower()).holds(candidate) for one in wanted for candidate in {host, name})
 
 
+def _headers(wanted: Iterable[HeaderMatch], http: HttpCall) -> bool:
+    return any(one.value.holds(http.header(one.name)) for one in wanted)
+
+
+@lru_cache(maxsize=1024)
+def _template(text: str) -> Any:
+    """RE2; all but the two placeholders stands for itself, so that no path can be more than its author wrote."""
+    parts = re.split(r"(\{\*\*?\})", text)
+    return re2.compile("".join(_PLACEHOLDERS.get(part) or re2.escape(part) for part in parts))
+
+
+_PLACEHOLDERS: Final = {"{*}": "[^/]+", "{**}": ".*"}
+
+
 def _namespace_of(call: Call) -> str:
     return call.identity.namespace if call.identity is not None else ""
 
@@ -252,8 +298,8 @@ def _principal_of(call: Call) -> str:
     return call.identity.principal if call.identity is not None else ""
 
 
-def _http(test: Callable[[tuple[TextMatch, ...], HttpCall], bool], *, wanted: bool) -> Callable[..., bool]:
-    def check(values: tuple[TextMatch, ...], _namespace: str, call: Call, unknown: bool) -> bool:
+def _http(test: Callable[[Any, HttpCall], bool], *, wanted: bool) -> Callable[..., bool]:
+    def check(values: object, _namespace: str, call: Call, unknown: bool) -> bool:
         return unknown if call.http is None else test(values, call.http) is wanted
 
     return check
@@ -278,6 +324,8 @@ _CHECKS: Final[dict[str, Callable[..., bool]]] = {
     "not_paths": _http(lambda v, http: _texts(v, http.path), wanted=False),
     "hosts": _http(_host, wanted=True),
     "not_hosts": _http(_host, wanted=False),
+    "headers": _http(_headers, wanted=True),
+    "not_headers": _http(_headers, wanted=False),
 }
 
 if _CHECKS.keys() != {field.name for field in fields(Match)}:

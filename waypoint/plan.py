@@ -16,7 +16,7 @@ from typing import Final
 from mesh.address import IP, Address
 from mesh.balance import Dice, pick, tiers
 from mesh.identity import Identity
-from mesh.policy import Call, HttpCall, Policy, Verdict, authorize
+from mesh.policy import Call, HttpCall, Policy, Verdict, authorize, headers_asked
 from mesh.refusal import Reason, Refusal
 from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable
 from mesh.snapshot import Snapshot
@@ -47,10 +47,12 @@ class Caller:
 class Memo:
     """What follows from a question alone: worked out once, for all requests that ask it."""
 
-    __slots__ = ("ends", "policies", "table", "verdicts")
+    __slots__ = ("asked", "ends", "policies", "table", "verdicts")
 
     def __init__(self) -> None:
         self.policies: tuple[Policy, ...] | None = None
+        self.asked: frozenset[str] = frozenset()
+        """The headers that the policies ask for."""
         self.verdicts: dict[HttpCall, Verdict] = {}
         self.table: Table | None = None
         self.ends: dict[tuple[str, int], Ends] = {}
@@ -116,13 +118,15 @@ def admitted(request: RequestHead) -> RequestHead:
 def authorize_request(question: Question, request: RequestHead) -> Verdict:
     """The verdict of the policies in force here on one request."""
     path = request.path.partition(b"?")[0]
-    http = HttpCall(_text(request.method), _text(path), _text(request.authority))
+    in_force = _policies(question)
+    headers = _asked_headers(request, question.memo.asked) if question.memo.asked else ()
+    http = HttpCall(_text(request.method), _text(path), _text(request.authority), headers)
     verdicts = question.memo.verdicts
     verdict = verdicts.get(http)
     if verdict is None:
         if len(verdicts) >= _VERDICTS:
             verdicts.clear()
-        verdict = verdicts[http] = authorize(_policies(question), _call(question, http))
+        verdict = verdicts[http] = authorize(in_force, _call(question, http))
     return verdict
 
 
@@ -285,6 +289,7 @@ def _policies(question: Question) -> tuple[Policy, ...]:
     found = question.memo.policies
     if found is None:
         found = question.memo.policies = policies(question.snapshot, question.here, question.callee)
+        question.memo.asked = headers_asked(found)
     return found
 
 
@@ -296,6 +301,15 @@ def own_workload(question: Question) -> Workload | None:
 
 def _call(question: Question, http: HttpCall | None) -> Call:
     return Call(question.caller.identity, question.caller.ip, question.callee.address, http)
+
+
+def _asked_headers(request: RequestHead, asked: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for raw, value in request.headers:
+        name = _text(raw)
+        if name in asked:
+            found[name] = f"{found[name]},{_text(value)}" if name in found else _text(value)
+    return tuple(sorted(found.items()))
 
 
 def _text(raw: bytes) -> str:

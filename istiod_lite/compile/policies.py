@@ -16,6 +16,7 @@ from istiod_lite.facts import AuthorizationPolicy
 from mesh.policy import (
     Action,
     Clause,
+    HeaderMatch,
     Match,
     Policy,
     Rule,
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 _FIELDS: Final = {
     "principals": "principals", "namespaces": "namespaces", "serviceAccounts": "service_accounts",
     "sourceIps": "source_ips", "destinationIps": "destination_ips", "ports": "destination_ports",
-    "methods": "methods", "paths": "paths", "hosts": "hosts",
+    "methods": "methods", "paths": "paths", "hosts": "hosts", "headers": "headers",
+    # No proxy stands before a mesh whose word for a caller's address would be taken, so the remote one is the caller's.
+    "remoteIps": "source_ips",
 }  # fmt: skip
-_LAYER_7: Final = frozenset({"methods", "paths", "hosts"})
+_LAYER_7: Final = frozenset({"methods", "paths", "hosts", "remoteIps", "headers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | 
     rules: list[Rule] = []
     unenforced: dict[str, None] = {}
     for rule in fact.rules:
-        lost = [one for one in _attributes(rule) if one.name not in _FIELDS or one.name in blind or not _evaluable(one)]
+        lost = [one for one in _attributes(rule) if one.name not in _FIELDS or one.name in blind]
         unenforced |= dict.fromkeys(one.written for one in lost)
         if not lost:
             rules.append(_rule(rule, ()))
@@ -122,11 +125,6 @@ def _attributes(rule: PolicyRule) -> Iterator[Attribute]:
         yield from term
 
 
-def _evaluable(attribute: Attribute) -> bool:
-    """Whether every value is of a form that we evaluate; templates of paths ({*}) are not."""
-    return attribute.name != "paths" or not any("{" in value for value in attribute.values)
-
-
 def _rule(rule: PolicyRule, lost: Iterable[Attribute]) -> Rule:
     """A rule without the attributes that are lost; a clause with nothing left to ask is met, so it is left out."""
     gone = frozenset(lost)
@@ -139,19 +137,23 @@ def _match(term: Term) -> Match:
     found: dict[str, tuple[object, ...]] = {}
     for one in term:
         name = f"not_{_FIELDS[one.name]}" if one.negative else _FIELDS[one.name]
-        found[name] = (*found.get(name, ()), *(_value(one.name, value) for value in one.values))
+        found[name] = (*found.get(name, ()), *(_value(one, value) for value in one.values))
     return Match(**found)  # type: ignore[arg-type]
 
 
-def _value(attribute: str, value: str) -> object:
-    match attribute:
-        case "sourceIps" | "destinationIps":
+def _value(attribute: Attribute, value: str) -> object:
+    match attribute.name:
+        case "sourceIps" | "remoteIps" | "destinationIps":
             return ip_network(value, strict=False)
         case "ports":
             return int(value)
         case "serviceAccounts":
             namespace, _, name = value.rpartition("/")
             return ServiceAccount(namespace, name)
+        case "headers":
+            return HeaderMatch(attribute.key, text_match(value))
+        case "paths" if "{" in value:
+            return TextMatch(TextMatchKind.TEMPLATE, value)
     return text_match(value)
 
 

@@ -28,7 +28,9 @@ _CONDITION: Final = {
     "source.serviceAccount": "serviceAccounts", "destination.ip": "destinationIps", "destination.port": "ports",
     "remote.ip": "remoteIps",
 }  # fmt: skip
-_OTHER_CONDITIONS: Final = ("request.headers[", "request.auth.", "connection.sni", "experimental.")
+_HEADER: Final = re.compile(r"request\.headers\[([A-Za-z0-9!#$%&'*+\-.^_\x60|~]{1,256})\]")
+_TEMPLATE: Final = re.compile(r"[^{}*]*(\{\*\}[^{}*]*)*(\{\*\*\}[^{}*]*)?")
+_OTHER_CONDITIONS: Final = ("request.auth.", "connection.sni", "experimental.")
 _IPS: Final = frozenset({"sourceIps", "remoteIps", "destinationIps"})
 _ACCOUNT: Final = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _REFERENCED: Final = ("Gateway", "GatewayClass", "Service", "ServiceEntry")
@@ -41,10 +43,14 @@ class Attribute:
     name: str
     values: tuple[str, ...]
     negative: bool = False
+    key: str = ""
+    """Which one, where there are many of the name: the header's name in lower case."""
 
     @property
     def written(self) -> str:
         """How the author would call it."""
+        if self.name == "headers":
+            return f"request.headers[{self.key}]"
         return f"not{self.name[0].upper()}{self.name[1:]}" if self.negative else self.name
 
 
@@ -166,18 +172,23 @@ def _read_term(at: Field, attributes: dict[str, str]) -> Term:
 def _read_condition(at: Field) -> Term:
     at.knows("key", "notValues", "values")
     key = at["key"].text()
-    if at["key"].required() and key not in _CONDITION and not key.startswith(_OTHER_CONDITIONS):
-        at["key"].fault(f"{key!r} is not a condition", "one of " + ", ".join(_CONDITION))
-    name = _CONDITION.get(key, key)
-    term = (_read_attribute(at["values"], name), _read_attribute(at["notValues"], name, negative=True))
+    header = _HEADER.fullmatch(key)
+    if at["key"].required() and not header and key not in _CONDITION and not key.startswith(_OTHER_CONDITIONS):
+        at["key"].fault(f"{key!r} is not a condition", "one of request.headers[NAME], " + ", ".join(_CONDITION))
+    name = "headers" if header else _CONDITION.get(key, key)
+    which = header[1].lower() if header else ""
+    term = (
+        _read_attribute(at["values"], name, key=which),
+        _read_attribute(at["notValues"], name, key=which, negative=True),
+    )
     if not any(one.values for one in term):
         at.fault("it has no values", "add values or notValues")
     return tuple(one for one in term if one.values)
 
 
-def _read_attribute(at: Field, name: str, *, negative: bool = False) -> Attribute:
+def _read_attribute(at: Field, name: str, *, key: str = "", negative: bool = False) -> Attribute:
     values = tuple(value for one in at.each() if (value := _read_value(one, name)))
-    return Attribute(name, values, negative)
+    return Attribute(name, values, negative, key)
 
 
 def _read_value(at: Field, name: str) -> str:
@@ -191,6 +202,8 @@ def _read_value(at: Field, name: str) -> str:
         at.fault(f"{value!r} is not a port", "a number from 1 to 65535, in quotes")
     elif name == "serviceAccounts" and not _ACCOUNT.fullmatch(value):
         at.fault(f"{value!r} is not a service account", "write name or namespace/name, without wildcards")
+    elif name == "paths" and "{" in value and not _TEMPLATE.fullmatch(value):
+        at.fault(f"{value!r} is not a template of paths", "{*} is one part, {**} any number and the last of them")
     elif _misuses_wildcards(value) and not (name == "paths" and "{" in value):
         at.fault(f"{value!r} has a wildcard too many", "one '*' may be the first or the last character")
     elif value.startswith("spiffe://") and name == "principals":

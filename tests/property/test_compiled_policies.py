@@ -34,9 +34,12 @@ SOURCE = {
 OPERATION = {
     "ports": some(*PORTS),
     "methods": some("*", *METHODS),
-    "paths": some("/admin*", "*x", "/api/{*}", *PATHS),
+    "paths": some("/admin*", "*x", "/api/{*}", "/{**}", *PATHS),
     "hosts": some("cart", "*:80", "*"),
 }
+
+
+HEADERS = st.sampled_from(((), (("x", "y"),), (("x", "yes"),)))
 
 
 def negated(name: str) -> str:
@@ -53,7 +56,9 @@ def term(attributes: dict[str, Any]) -> st.SearchStrategy[dict[str, list[str]]]:
 CONDITION = st.one_of(
     st.fixed_dictionaries({"key": st.just("source.ip"), "notValues": some(*IPS)}),
     st.fixed_dictionaries({"key": st.just("destination.port"), "values": some(*PORTS)}),
-    st.fixed_dictionaries({"key": st.just("request.headers[x]"), "values": some("y")}),
+    st.fixed_dictionaries({"key": st.just("request.headers[x]"), "values": some("y", "y*")}),
+    st.fixed_dictionaries({"key": st.just("request.headers[X]"), "notValues": some("y", "*")}),
+    st.fixed_dictionaries({"key": st.just("remote.ip"), "values": some(*IPS)}),
 )
 RULE = st.fixed_dictionaries(
     {},
@@ -74,7 +79,7 @@ CALLS = st.builds(
     st.none() | st.builds(Identity, st.just("cluster.local"), st.sampled_from(NAMESPACES), st.sampled_from(ACCOUNTS)),
     st.sampled_from(IPS).map(ip_address),
     st.builds(Address, st.just(ip_address("10.0.9.9")), st.sampled_from(PORTS).map(int)),
-    st.builds(HttpCall, st.sampled_from(METHODS), st.sampled_from(PATHS), st.sampled_from(HOSTS)),
+    st.builds(HttpCall, st.sampled_from(METHODS), st.sampled_from(PATHS), st.sampled_from(HOSTS), HEADERS),
 )
 ANY = specs("ALLOW", "DENY", "CUSTOM")
 

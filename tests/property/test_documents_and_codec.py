@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from mesh.address import NetworkAddress
 from mesh.document import policy_from, route_from, service_from, snapshot_from, to_document, workload_from
-from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, ServiceAccount, Target, TextMatch, TextMatchKind
+from mesh.policy import (
+    Action,
+    Clause,
+    HeaderMatch,
+    Match,
+    Policy,
+    Rule,
+    Scope,
+    ServiceAccount,
+    Target,
+    TextMatch,
+    TextMatchKind,
+)
 from mesh.route import (
     Backend,
     Cors,
@@ -128,7 +140,11 @@ LAYER_4 = {
     **dict.fromkeys(("destination_ports", "not_destination_ports"), tuples(ports)),
     **dict.fromkeys(("service_accounts", "not_service_accounts"), tuples(accounts)),
 }
-LAYER_7 = dict.fromkeys(("methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts"), tuples(text_matches))
+texts_of_7 = text_matches | st.builds(TextMatch, st.just(TextMatchKind.TEMPLATE), texts)
+LAYER_7 = {
+    **dict.fromkeys(("methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts"), tuples(texts_of_7)),
+    **dict.fromkeys(("headers", "not_headers"), tuples(st.builds(HeaderMatch, names, texts_of_7))),
+}
 
 
 def rules(matches: st.SearchStrategy[Match]) -> st.SearchStrategy[tuple]:

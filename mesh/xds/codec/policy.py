@@ -13,6 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 from mesh.policy import (
     Action,
     Clause,
+    HeaderMatch,
     Match,
     Network,
     Policy,
@@ -45,6 +46,7 @@ _BLOCKS: Final = ("source_ips", "not_source_ips", "destination_ips", "not_destin
 _PORTS: Final = ("destination_ports", "not_destination_ports")
 _ACCOUNTS: Final = ("service_accounts", "not_service_accounts")
 _LAYER_7: Final = ("methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts")
+_HEADERS: Final = ("headers", "not_headers")
 
 
 def authorization_message(policy: Policy) -> pb.Authorization:
@@ -52,7 +54,7 @@ def authorization_message(policy: Policy) -> pb.Authorization:
     if policy.scope not in _SCOPES or policy.targets:
         raise ValueError(f"policy {policy.key} is a waypoint's, not a node's")
     matches = (match for rule in policy.rules for clause in rule.clauses for match in clause.matches)
-    if any(getattr(match, name) for match in matches for name in _LAYER_7):
+    if any(getattr(match, name) for match in matches for name in (*_LAYER_7, *_HEADERS)):
         raise ValueError(f"policy {policy.key} has conditions of layer 7, which a node cannot check")
     return pb.Authorization(
         name=policy.name,
@@ -134,13 +136,35 @@ def _match(message: pb.Match) -> Match:
 
 
 def _own_match_message(match: Match) -> own.Match:
-    layer_7 = {name: _text_messages(getattr(match, name)) for name in _LAYER_7}
-    return own.Match(layer4=_match_message(match), **layer_7)
+    fields: dict[str, Any] = {name: map(_own_text_message, getattr(match, name)) for name in _LAYER_7}
+    fields |= {name: map(_header_message, getattr(match, name)) for name in _HEADERS}
+    return own.Match(layer4=_match_message(match), **fields)
 
 
 def _own_match(message: own.Match) -> Match:
-    layer_7: dict[str, Any] = {name: tuple(map(_text, getattr(message, name))) for name in _LAYER_7}
-    return Match(**_layer_4(message.layer4), **layer_7)
+    fields: dict[str, Any] = {name: tuple(map(_own_text, getattr(message, name))) for name in _LAYER_7}
+    fields |= {name: tuple(map(_header, getattr(message, name))) for name in _HEADERS}
+    return Match(**_layer_4(message.layer4), **fields)
+
+
+def _own_text_message(text: TextMatch) -> own.TextMatch:
+    given: Any = {text.kind.value: True if text.kind is TextMatchKind.PRESENCE else text.value}
+    return own.TextMatch(**given)
+
+
+def _own_text(message: own.TextMatch) -> TextMatch:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise ValueError("a condition on a text that says nothing, or something unknown")
+    return TextMatch(TextMatchKind(kind), "" if kind == "presence" else getattr(message, kind))
+
+
+def _header_message(match: HeaderMatch) -> own.HeaderMatch:
+    return own.HeaderMatch(name=match.name, value=_own_text_message(match.value))
+
+
+def _header(message: own.HeaderMatch) -> HeaderMatch:
+    return HeaderMatch(message.name, _own_text(message.value))
 
 
 def _layer_4(message: pb.Match) -> dict[str, Any]:
@@ -167,6 +191,8 @@ def _text_message(text: TextMatch) -> pb.StringMatch:
             return pb.StringMatch(suffix=text.value)
         case TextMatchKind.PRESENCE:
             return pb.StringMatch(presence=Empty())
+        case TextMatchKind.TEMPLATE:
+            raise ValueError("a template of a path, which a node cannot check")
 
 
 def _text(message: pb.StringMatch) -> TextMatch:

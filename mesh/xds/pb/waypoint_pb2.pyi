@@ -243,7 +243,7 @@ class Clause(_message.Message):
     def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ...) -> None: ...
 
 class Match(_message.Message):
-    __slots__ = ("layer4", "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts")
+    __slots__ = ("layer4", "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts", "headers", "not_headers")
     LAYER4_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     NOT_METHODS_FIELD_NUMBER: _ClassVar[int]
@@ -251,14 +251,40 @@ class Match(_message.Message):
     NOT_PATHS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     NOT_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    NOT_HEADERS_FIELD_NUMBER: _ClassVar[int]
     layer4: _authorization_pb2.Match
-    methods: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    not_methods: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    paths: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    not_paths: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    hosts: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    not_hosts: _containers.RepeatedCompositeFieldContainer[_authorization_pb2.StringMatch]
-    def __init__(self, layer4: _Optional[_Union[_authorization_pb2.Match, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_methods: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., paths: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_paths: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ..., not_hosts: _Optional[_Iterable[_Union[_authorization_pb2.StringMatch, _Mapping]]] = ...) -> None: ...
+    methods: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    not_methods: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    paths: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    not_paths: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    hosts: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    not_hosts: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    headers: _containers.RepeatedCompositeFieldContainer[HeaderMatch]
+    not_headers: _containers.RepeatedCompositeFieldContainer[HeaderMatch]
+    def __init__(self, layer4: _Optional[_Union[_authorization_pb2.Match, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ..., not_headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ...) -> None: ...
+
+class TextMatch(_message.Message):
+    __slots__ = ("exact", "prefix", "suffix", "presence", "template")
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    SUFFIX_FIELD_NUMBER: _ClassVar[int]
+    PRESENCE_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    exact: str
+    prefix: str
+    suffix: str
+    presence: bool
+    template: str
+    def __init__(self, exact: _Optional[str] = ..., prefix: _Optional[str] = ..., suffix: _Optional[str] = ..., presence: _Optional[bool] = ..., template: _Optional[str] = ...) -> None: ...
+
+class HeaderMatch(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: TextMatch
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[_Union[TextMatch, _Mapping]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("kind", "namespace", "name")

@@ -13,6 +13,7 @@ from mesh.policy import (
     Action,
     Call,
     Clause,
+    HeaderMatch,
     HttpCall,
     Match,
     Policy,
@@ -22,15 +23,20 @@ from mesh.policy import (
     TextMatch,
     TextMatchKind,
     authorize,
+    headers_asked,
 )
 
 WEB = Identity("cluster.local", "shop", "web")
 CALL = Call(WEB, ip_address("10.244.1.5"), Address(ip_address("10.244.2.7"), 8080))
-GET = HttpCall("GET", "/items/1", "Catalog.shop:8080")
+GET = HttpCall("GET", "/items/1", "Catalog.shop:8080", (("x-tenant", "blue"), ("x-tiers", "a,b")))
 
 
 def exact(*values: str) -> tuple[TextMatch, ...]:
     return tuple(TextMatch(TextMatchKind.EXACT, value) for value in values)
+
+
+def header(name: str, *values: str) -> tuple[HeaderMatch, ...]:
+    return tuple(HeaderMatch(name, one) for one in exact(*values))
 
 
 def when(**conditions: object) -> Rule:
@@ -124,6 +130,14 @@ def test_each_condition_of_layer_4(conditions: dict[str, object], matches: bool)
         ({"hosts": exact("CATALOG.shop:8080")}, True),
         ({"hosts": exact("catalog.shop:9090")}, False),
         ({"not_hosts": exact("catalog.shop")}, False),
+        ({"headers": header("x-tenant", "blue")}, True),
+        ({"headers": header("x-tenant", "red", "blue")}, True),
+        ({"headers": header("x-tenant", "red")}, False),
+        ({"headers": header("x-missing", "blue")}, False),
+        ({"headers": (HeaderMatch("x-missing", TextMatch(TextMatchKind.PRESENCE)),)}, False),
+        ({"headers": header("x-tiers", "a,b")}, True),
+        ({"not_headers": header("x-tenant", "blue")}, False),
+        ({"not_headers": header("x-missing", "blue")}, True),
     ],
 )
 def test_each_condition_of_layer_7(conditions: dict[str, object], matches: bool) -> None:
@@ -138,3 +152,32 @@ def test_a_condition_that_cannot_be_checked_never_widens_access(conditions: dict
     """A TCP connection meets a policy with HTTP conditions: DENY denies, ALLOW does not allow."""
     assert not authorize([policy(Action.DENY, when(**conditions))], CALL).allowed
     assert not authorize([policy(Action.ALLOW, when(**conditions))], CALL).allowed
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "holds"),
+    [
+        ("/items/{*}", "/items/1", True),
+        ("/items/{*}", "/items/", False),
+        ("/items/{*}", "/items/1/2", False),
+        ("/items/{*}/price", "/items/1/price", True),
+        ("/items/{*}/price", "/items/1/2/price", False),
+        ("/{*}/{*}", "/items/1", True),
+        ("/{**}", "/", True),
+        ("/{**}", "/items/1", True),
+        ("/items/{**}/price", "/items/1/2/price", True),
+        ("/items/{*}/{**}", "/items/1/2/3", True),
+        ("/items/{*}/{**}", "/items/1", False),
+        ("/a.b/{*}", "/a.b/c", True),
+        ("/a.b/{*}", "/axb/c", False),
+        ("/a|.*/{*}", "/secret", False),
+        ("/(a+)+$/{*}", "/(a+)+$/b", True),
+    ],
+)
+def test_templates_of_paths(template: str, path: str, holds: bool) -> None:
+    assert TextMatch(TextMatchKind.TEMPLATE, template).holds(path) is holds
+
+
+def test_which_headers_policies_ask_for() -> None:
+    asking = policy(Action.ALLOW, when(headers=header("x-a", "1"), not_headers=header("x-b", "1")))
+    assert headers_asked([asking, policy(Action.DENY, when(methods=exact("GET")))]) == {"x-a", "x-b"}

@@ -12,7 +12,7 @@ import pytest
 
 from mesh.address import Address, NetworkAddress
 from mesh.identity import Identity
-from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
+from mesh.policy import Action, Clause, HeaderMatch, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.refusal import Reason, Refusal
 from mesh.route import (
     Backend,
@@ -339,3 +339,19 @@ def test_a_preflight_is_answered_before_a_backend_is_looked_for() -> None:
     missing = ask(ECHO, route(rule), headers=fields)
     assert isinstance(missing, Answer)
     assert missing.status == 500
+
+
+def test_a_policy_on_a_header_sees_all_its_lines_and_each_request_anew() -> None:
+    condition = Match(headers=(HeaderMatch("x-tenant", TextMatch(TextMatchKind.EXACT, "blue,green")),))
+    allow = Policy(
+        "p",
+        "shop",
+        Scope.TARGET,
+        Action.ALLOW,
+        (Rule((Clause((condition,)),)),),
+        targets=(Target("Service", "shop", "echo"),),
+    )
+    both = ((b"x-tenant", b"blue"), (b"x-other", b"1"), (b"x-tenant", b"green"))
+    assert isinstance(ask(ECHO, POD, allow, headers=both), Forward)
+    assert isinstance(ask(ECHO, POD, allow, headers=both[:1]), Answer)
+    assert isinstance(ask(ECHO, POD, allow), Answer)
