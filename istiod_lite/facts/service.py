@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from istiod_lite.facts.field import DNS_LABEL
+from istiod_lite.facts.field import DNS_LABEL, DNS_NAME
 from istiod_lite.facts.metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
@@ -65,9 +65,12 @@ def read_service(obj: Object, root: Field) -> Service:
     spec.differ(ports, lambda one: (one["port"].value, one["protocol"].value or "TCP"), "port")
     named = [one for one in ports if one["name"].given]
     spec.differ(named, lambda one: one["name"].value, "port name")
+    kind = spec["type"].choice(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"), "ClusterIP")
+    if kind == "ExternalName" and spec["externalName"].required():
+        spec["externalName"].text(shape=DNS_NAME)
     return Service(
         meta=meta,
-        type=spec["type"].choice(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"), "ClusterIP"),
+        type=kind,
         headless=spec["clusterIP"].value == "None",
         vips=_vips(spec),
         ports=read,

@@ -81,7 +81,8 @@ class Control:
 
     async def _publish_services(self) -> None:
         services = backed_services(self._store.objects)
-        self.zone = zone(services, self._store.of_kind("ServiceEntry"))
+        external = (one for one in self._store.of_kind("Service") if one.get("spec", {}).get("type") == "ExternalName")
+        self.zone = zone(services, self._store.of_kind("ServiceEntry"), external)
         rules = service_rules(services, dual=self._network.dual)
         if rules != self._rules:
             await asyncio.gather(*(self._network.set_rules(node, rules) for node in self._nodes))

@@ -23,6 +23,7 @@ from meshctl.lab.endpoints import Backed
 from meshctl.manifest import Body
 
 DOMAIN = "cluster.local"
+_MOST_ALIASES = 8
 TTL = 5
 """Seconds. Short, because a lab's pods come and go while somebody watches."""
 
@@ -40,10 +41,15 @@ class Zone:
     services: Mapping[str, tuple[tuple[int, str], ...]]
     """SRV: port and host."""
     names: frozenset[str]
+    aliases: Mapping[str, str]
+    """The names that ExternalName services stand for."""
 
 
-def zone(services: Iterable[Backed], entries: Iterable[Body] = ()) -> Zone:
-    """Return the names that services have, and the hosts of ServiceEntries that say where they are."""
+def zone(services: Iterable[Backed], entries: Iterable[Body] = (), external: Iterable[Body] = ()) -> Zone:
+    """Return the names that services have, and the hosts of ServiceEntries that say where they are.
+
+    `external` are services of type ExternalName.
+    """
     addresses: dict[str, tuple[IPv4Address | IPv6Address, ...]] = {
         host: found for entry in entries for host, found in _hosts(entry)
     }
@@ -59,8 +65,15 @@ def zone(services: Iterable[Backed], entries: Iterable[Body] = ()) -> Zone:
         addresses[host] = tuple(address for _, address in backed.pods)
         for pod, address in backed.pods:
             addresses[f"{pod}.{host}"] = (address,)
-    known = {parent for name in (*addresses, *ports) for parent in _parents(name)}
-    return Zone(addresses, ports, frozenset(known | {DOMAIN, f"svc.{DOMAIN}", f"pod.{DOMAIN}"}))
+    aliases = dict(map(_alias, external))
+    known = {parent for name in (*addresses, *ports, *aliases) for parent in _parents(name)}
+    return Zone(addresses, ports, frozenset(known | {DOMAIN, f"svc.{DOMAIN}", f"pod.{DOMAIN}"}), aliases)
+
+
+def _alias(service: Body) -> tuple[str, str]:
+    metadata = service["metadata"]
+    target = str(service["spec"].get("externalName", "")).lower().removesuffix(".")
+    return f"{metadata['name']}.{metadata['namespace']}.svc.{DOMAIN}", target
 
 
 def _hosts(entry: Body) -> Iterator[tuple[str, tuple[IPv4Address, ...]]]:
@@ -98,15 +111,23 @@ def answer(query: dns.message.Message, known: Zone) -> dns.message.Message:
         return response
     response.flags |= dns.flags.AA
     question = query.question[0]
-    name = question.name.to_text(omit_final_dot=True).lower()
+    owner, name = question.name, question.name.to_text(omit_final_dot=True).lower()
+    for _ in range(_MOST_ALIASES):
+        if name not in known.aliases:
+            break
+        name = known.aliases[name]
+        response.answer.append(_records(owner, "CNAME", (f"{name}.",)))
+        owner = response.answer[-1][0].target
+        if question.rdtype == dns.rdatatype.CNAME:
+            return response
     found = known.addresses.get(name) or _pod_address(name)
     kind = _KINDS.get(question.rdtype)
     if kind is not None and (texts := [str(address) for address in found if address.version == kind[1]]):
-        response.answer.append(_records(question.name, kind[0], texts))
+        response.answer.append(_records(owner, kind[0], texts))
     elif name in known.services and question.rdtype == dns.rdatatype.SRV:
         entries = known.services[name]
         response.answer.append(
-            _records(question.name, "SRV", (f"0 {100 // len(entries)} {port} {host}." for port, host in entries))
+            _records(owner, "SRV", (f"0 {100 // len(entries)} {port} {host}." for port, host in entries))
         )
     else:
         if not found and name not in known.names:

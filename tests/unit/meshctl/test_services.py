@@ -189,6 +189,26 @@ class TestNames:
         assert texts(ask(known, "db.example.com.")) == {"172.30.0.12"}
         assert ask(known, "nowhere.example.com.").rcode() == dns.rcode.NXDOMAIN
 
+    def test_an_external_name_is_an_alias(self) -> None:
+        def external(name: str, target: str) -> Body:
+            spec = {"type": "ExternalName", "externalName": target}
+            return {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+        known = zone([WEB], (), [
+            external("ext", "Web.shop.svc.cluster.local."),
+            external("far", "www.example.org"),
+            external("round", "round.shop.svc.cluster.local"),
+        ])  # fmt: skip
+        response = ask(known, "ext.shop.svc.cluster.local.")
+        assert [found.to_text() for found in response.answer] == [
+            "ext.shop.svc.cluster.local. 5 IN CNAME web.shop.svc.cluster.local.",
+            "web.shop.svc.cluster.local. 5 IN A 10.96.1.0",
+        ]
+        assert texts(ask(known, "ext.shop.svc.cluster.local.", "CNAME")) == {"web.shop.svc.cluster.local."}
+        lost = ask(known, "far.shop.svc.cluster.local.")
+        assert (texts(lost), lost.rcode()) == ({"www.example.org."}, dns.rcode.NXDOMAIN)
+        assert len(ask(known, "round.shop.svc.cluster.local.").answer) == 8
+
     @pytest.mark.parametrize("name", ["shop.svc.cluster.local.", "svc.cluster.local.", "cluster.local."])
     def test_a_name_above_others_exists(self, known: Zone, name: str) -> None:
         assert ask(known, name).rcode() == dns.rcode.NOERROR
