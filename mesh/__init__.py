@@ -12,6 +12,8 @@ health     what one proxy has learned of endpoints: latency, connections, failur
 snapshot   all of the above at one moment, indexed for look-ups.
 refusal    why something was not done: a reason, not an exception.
 proxy_protocol  what a proxy says of a connection's origin before its bytes.
+revocation which certificates were taken back.
+quota      shares of something bounded.
 settings   what an operator says in the environment, read with all its faults at once.
 record     what happened to one connection or request; logs and metrics are made of it.
 

@@ -38,6 +38,7 @@ class Reason(Enum):
     WRONG_IDENTITY = "wrong-identity", 401, "IDENTITY_ERROR"
     NO_CERTIFICATE = "no-certificate", 503, "IDENTITY_ERROR"
     CERTIFICATE_EXPIRED = "certificate-expired", 503, "IDENTITY_ERROR"
+    CERTIFICATE_REVOKED = "certificate-revoked", 401, "CERT_REVOKED"
     HANDSHAKE_TIMEOUT = "handshake-timeout", 503, "TLS_FAILURE"
     HTTP2_FAILED = "http2-failed", 503, "H2_HANDSHAKE_FAILURE"
     PEER_REFUSED = "peer-refused", 503, "CONNECT"

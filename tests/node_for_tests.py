@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trio
+from cryptography.x509 import Certificate
 
 from mesh import pki
 from mesh.net.certs import SigningFailed
+from mesh.net.crlfile import CrlFile
 from mesh.net.metrics import Metrics
 from mesh.record import Event, Record
 from mesh.refusal import Refusal
@@ -83,6 +85,11 @@ class Node:
         self.signed: list[Pod] = []
         self.workers: list[Worker] = []
         self.authority_is_away = False
+        self.issued: dict[str, Certificate] = {}
+        """The latest certificate of each pod."""
+        self.crl = path.with_name("ca-crl.pem")
+        self.crl.touch()
+        self.revoked = CrlFile(self.crl)
 
     def know(self, *resources: Resource, gone: Iterable[Drop] = ()) -> None:
         """The mesh is told of these."""
@@ -102,6 +109,7 @@ class Node:
         chain = pki.issue(authority(), csr, self.place.identity(pod), self.ttl, datetime.now(UTC))
         if isinstance(chain, Refusal):
             raise SigningFailed(chain.detail)
+        self.issued[pod.name] = pki.leaf_of(chain.certificates)
         return chain
 
     def forget_everything(self) -> None:
@@ -133,6 +141,7 @@ class Node:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(attend, door, self.roster, self._converse)
                     nursery.start_soon(self.ledger.log)
+                    nursery.start_soon(self.revoked.run)
                     task_status.started()
             await door.aclose()
             self.path.unlink()
@@ -173,6 +182,7 @@ class Node:
             self.state,
             self.place,
             sign=self.sign,
+            revoked=self.revoked,
             report=lambda one: self.ledger.take(entry.pod, one),
             named=lambda one: self.tally.take(entry.pod, one),
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
 from mesh import pki
 from mesh.identity import Identity
 from mesh.net.tls import Credentials
@@ -18,6 +21,16 @@ STRANGER = Identity("elsewhere.example", "shop", "web")
 def authority(name: str = "cluster.local") -> pki.Authority:
     """One root a name, for the whole run."""
     return pki.new_authority(name, datetime.now(UTC))
+
+
+def revocations(*certificates: x509.Certificate, by: pki.Authority | None = None) -> bytes:
+    """The list, PEM, of an authority that takes these back."""
+    signer, now = by or authority(), datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder(signer.certificate.subject, now, now + timedelta(days=1))
+    for one in certificates:
+        revoked = x509.RevokedCertificateBuilder(one.serial_number, now).build()
+        builder = builder.add_revoked_certificate(revoked)
+    return builder.sign(signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def credentials(identity: Identity, *, root: pki.Authority | None = None, expired: bool = False) -> Credentials:

@@ -27,6 +27,7 @@ _MENDS: Final = {
     "POD_NAMESPACE": "the namespace of ztunnel's pod",
     "INSTANCE_IP": "the IP address of ztunnel's pod",
     "AMBIT_RUN_DIR": "the absolute path of a directory that root may make",
+    "CRL_PATH": "the absolute path of a PEM file with revocation lists, or leave it out",
     "AMBIT_WORKER_CONNECTIONS": "a number like 16384",
     "CONNECTION_TERMINATION_DEADLINE": "a duration like 5s",
     "TERMINATION_GRACE_PERIOD_SECONDS": "the seconds that ztunnel's pod has to end",
@@ -53,6 +54,8 @@ class Config:
     pod_name: str
     pod_namespace: str
     instance_ip: IPv4Address | IPv6Address
+    crl_path: Path | None
+    """File with revocation lists, PEM; read anew when it changes. None if nothing is to be looked up."""
     run_dir: Path
     """Directory of the node proxy's own sockets; made by the keeper."""
     connections: int
@@ -78,6 +81,7 @@ class Config:
             pod_name=variables.get("POD_NAME", settings.name, "ztunnel"),
             pod_namespace=variables.get("POD_NAMESPACE", settings.name, "istio-system"),
             instance_ip=variables.get("INSTANCE_IP", ip_address, "127.0.0.1"),
+            crl_path=variables.get("CRL_PATH", _path_if_any, ""),
             connections=variables.get("AMBIT_WORKER_CONNECTIONS", settings.count, "16384"),
             run_dir=_run_dir(variables),
             drain_seconds=_drain_seconds(variables),
@@ -118,6 +122,10 @@ def _drain_seconds(variables: settings.Variables) -> float:
     deadline = variables.get("CONNECTION_TERMINATION_DEADLINE", _seconds_if_any, "")
     grace = variables.get("TERMINATION_GRACE_PERIOD_SECONDS", _seconds_if_any, "")
     return drain.seconds_to_end(deadline, grace)
+
+
+def _path_if_any(text: str) -> Path | None:
+    return Path(settings.path(text)) if text else None
 
 
 def _seconds_if_any(text: str) -> float | None:

@@ -6,6 +6,7 @@ relay    the hot loop: one epoll inside one trio task moves the bytes of every e
 tunnel   one HBONE connection, and the CONNECT streams on it.
 pool     which tunnel a new stream goes on.
 ads      configuration from the control plane; certs: certificates from it.
+crlfile  the operator's revocation lists, followed.
 admin    small HTTP listeners for metrics, readiness and inspection.
 accesslog, metrics   what is told of every record.
 """

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from mesh.net.request_metrics import RequestMetrics
 from mesh.record import Event, Party, Record, Reporter, labels
+from mesh.refusal import Reason
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,6 +36,7 @@ class Metrics:
         )
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
+        self._revoked = self.counter("istio_crl_policy_rejections", "Connections refused or ended by revocation lists")
         self._tallies: dict[tuple[object, ...], _Tally] = {}
         Gauge("istio_build", "The running version", ["component", "tag"], registry=self.registry).labels(
             component="ambit", tag=build
@@ -87,6 +89,8 @@ class Metrics:
 
     def _observe_close(self, record: Record, tally: _Tally) -> None:
         if record.refusal is not None:
+            if record.refusal.reason is Reason.CERTIFICATE_REVOKED:
+                self._revoked.inc()
             self.tcp_failed.labels(**tally.labels, reason=record.refusal.reason.value).inc()
         tally.closed.inc()
         up, down = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,8 @@ from mesh.net.tunnel import DialFailed, Rejected, Stream, Tunnel
 from mesh.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from mesh.address import IP, Address
     from mesh.hbone.literals import Field
     from mesh.identity import Identity
@@ -68,6 +70,7 @@ class Pool:
         self._tls = tls
         self._mark = mark
         self._timeout = timeout
+        self._verdict: Callable[[Sequence[Certificate]], Refusal | None] = _nothing_against
         self._tunnels: dict[PoolKey, list[_Kept]] = {}
         self._dials: dict[PoolKey, _Dialling] = {}
         relay.on_tick.add(self._sweep)
@@ -89,6 +92,12 @@ class Pool:
     def renew(self, tls: ClientTls) -> None:
         """Use new credentials for new tunnels; those that live are left alone."""
         self._tls = tls
+
+    def end_if(self, verdict: Callable[[Sequence[Certificate]], Refusal | None]) -> None:
+        """End the tunnels to those peers against whose certificates there is something."""
+        self._verdict = verdict
+        for kept in self._all():
+            kept.tunnel.end_if(verdict)
 
     def drain(self) -> None:
         """Let every tunnel end with its last stream."""
@@ -128,6 +137,7 @@ class Pool:
             dialling.refusal = Refusal(Reason.DRAINING, "the relay has ended")
             raise
         else:
+            tunnel.end_if(self._verdict)  # it may have changed since the handshake
             self._tunnels.setdefault(key, []).append(_Kept(tunnel))
         finally:
             del self._dials[key]
@@ -145,3 +155,7 @@ class Pool:
                     kept.idle_since = now
                 elif now - kept.idle_since >= IDLE_SECONDS:
                     kept.tunnel.drain()
+
+
+def _nothing_against(_chain: Sequence[Certificate]) -> None:
+    return

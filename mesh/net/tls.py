@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
     from OpenSSL.crypto import X509Store
 
+    from mesh.revocation import RevocationList
+
 _ALPN: Final = b"h2"
 _FLIGHT: Final = 16_384
 _HEAD: Final = 5
@@ -147,6 +149,10 @@ class Session:
             with suppress(ValueError):
                 yield Identity.parse(uri)
 
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The peer's certificate and those between it and a root of ours, as verified."""
+        return tuple(self._tls.get_verified_chain(as_cryptography=True) or ())
+
     def _step(self) -> bool:
         try:
             self._tls.do_handshake()
@@ -169,8 +175,9 @@ class Session:
 class ClientTls:
     """The calling side."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, revoked: RevocationList | None = None) -> None:
         self.identity = credentials.identity
+        self._revoked = revoked
         self._context = _context(credentials)
         self._context.set_alpn_protos([_ALPN])
 
@@ -180,6 +187,7 @@ class ClientTls:
 
     def peer(self, session: Session, accepts: frozenset[Identity]) -> Identity:
         """Who the server is, once the handshake is done. Raises PeerRefused unless it is one of `accepts`."""
+        _check(session, self._revoked)
         shown = list(session.identities())
         for identity in shown:
             if identity in accepts:
@@ -192,8 +200,9 @@ class ClientTls:
 class ServerTls:
     """The called side: a client without a certificate does not get in."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, revoked: RevocationList | None = None) -> None:
         self.identity = credentials.identity
+        self._revoked = revoked
         self._context = _context(credentials)
         self._context.set_alpn_select_callback(_choose_protocol)
 
@@ -203,6 +212,7 @@ class ServerTls:
 
     def peer(self, session: Session) -> Identity:
         """Who the client is, once the handshake is done. Raises PeerRefused unless it is of our trust domain."""
+        _check(session, self._revoked)
         identity = next(session.identities(), None)
         if identity is None:
             raise PeerRefused(Reason.WRONG_IDENTITY, "the peer's certificate names no SPIFFE id")
@@ -210,6 +220,12 @@ class ServerTls:
             ours = self.identity.trust_domain
             raise PeerRefused(Reason.WRONG_TRUST_DOMAIN, f"{identity} is not of our trust domain {ours}")
         return identity
+
+
+def _check(session: Session, revoked: RevocationList | None) -> None:
+    refusal = revoked.refusal(session.chain()) if revoked is not None else None
+    if refusal is not None:
+        raise PeerRefused(refusal.reason, refusal.detail)
 
 
 def _refusal(fault: SSL.Error, verdict: int) -> Refusal:

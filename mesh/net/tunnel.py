@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,6 +18,8 @@ from mesh.net.wire import Wire
 from mesh.refusal import Reason, Refusal
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from mesh.hbone.fields import Answer, Connect
     from mesh.hbone.literals import Field
     from mesh.hbone.stream import StreamState
@@ -50,6 +52,9 @@ class Tunnel:
 
     def __init__(self, relay: Relay, sock: socket.socket, session: Session, peer: Identity, *, client: bool) -> None:
         self.peer = peer
+        self.chain = session.chain()
+        self.ended_for: Refusal | None = None
+        """Why we ended it, if it was for what became known of the peer."""
         self.local = address_of(sock.getsockname())
         self.remote = address_of(sock.getpeername())
         self.connection = Connection(self, client=client)
@@ -134,6 +139,13 @@ class Tunnel:
         made._on_request, made._on_fault = on_request, on_fault
         made.wire.start()
         return made
+
+    def end_if(self, verdict: Callable[[Sequence[Certificate]], Refusal | None]) -> None:
+        """End it at once, with all its streams, if there is something against the peer's chain of certificates."""
+        refusal = verdict(self.chain)
+        if refusal is not None:
+            self.ended_for = refusal
+            self.abort()
 
     async def connect(self, authority: str, headers: Iterable[Field] = ()) -> Stream | Rejected:
         """Client: ask the peer for a connection to `authority`. Cancelling gives the request up.

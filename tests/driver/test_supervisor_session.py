@@ -12,6 +12,7 @@ import trio.testing
 from mesh import pki
 from mesh.address import NetworkAddress
 from mesh.net.certs import SigningFailed
+from mesh.net.crlfile import CrlFile
 from mesh.policy import Action, Policy, Scope
 from mesh.record import Event
 from mesh.refusal import Reason
@@ -71,7 +72,7 @@ class Scene:
         self.authority_refuses = False
         self.session = Session(
             Pod("uid", "web", "shop", "web"), theirs, self.state, Place("cluster.local", "Kubernetes", ""),
-            sign=self.sign, report=self.reports.append, named=self.namings.append,
+            sign=self.sign, revoked=CrlFile(None), report=self.reports.append, named=self.namings.append,
         )  # fmt: skip
         self.snapshot = Snapshot()
         self.known: set[str] = set()

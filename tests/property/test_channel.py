@@ -24,6 +24,7 @@ from ztunnel.channel.message import (
     Report,
     Resolve,
     Resolved,
+    Revoked,
     Sign,
     Signed,
     Unsigned,
@@ -88,6 +89,7 @@ ANSWERS = st.one_of(
         st.booleans(),
     ),
     st.builds(Signed, TEXTS, TEXTS),
+    st.builds(Revoked, TEXTS),
     st.builds(Unsigned, REFUSALS),
     st.builds(Resolved, NAMES, st.booleans(), TEXTS, st.lists(IPS, max_size=4).map(tuple)),
 )

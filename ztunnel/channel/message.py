@@ -105,7 +105,16 @@ class Resolved:
 
 
 FromWorker = Ask | Forget | Sign | Report | Resolve | Naming
-FromSupervisor = Update | Signed | Unsigned | Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Supervisor: these revocation lists are in force now (PEM); none if empty."""
+
+    lists: str
+
+
+FromSupervisor = Update | Signed | Unsigned | Resolved | Revoked
 
 _KINDS: Final[dict[str, tuple[type[Any], Callable[[Any], Any]]]] = {
     "workload": (Workload, workload_from),
@@ -143,6 +152,8 @@ def to_worker(message: FromSupervisor) -> Document:
                 "whole": whole,
             }
             return {"update": body}
+        case Revoked(lists):
+            return {"revoked": {"lists": lists}}
         case Signed(chain, roots):
             return {"signed": {"chain": chain, "roots": roots}}
         case Unsigned(refusal):
@@ -188,6 +199,8 @@ def from_supervisor(document: Document) -> FromSupervisor:
         case "signed":
             fields = Fields(kind, body, ("chain", "roots"))
             return Signed(fields.text("chain"), fields.text("roots"))
+        case "revoked":
+            return Revoked(Fields(kind, body, ("lists",)).text("lists"))
         case "unsigned":
             return Unsigned(Fields(kind, body, ("refusal",)).required("refusal", sightings.refusal_from))
         case "resolved":

@@ -13,6 +13,7 @@ import trio
 from mesh.net import admin, ads
 from mesh.net.accesslog import AccessLog
 from mesh.net.certs import CaEndpoint
+from mesh.net.crlfile import CrlFile
 from mesh.net.metrics import Metrics
 from mesh.xds.node import ZTUNNEL
 from mesh.xds.node import Node as XdsNode
@@ -52,6 +53,7 @@ class Node:
         self._tally = Tally(self._metrics)
         self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
         self._lacks = confine.lacks(confine.worker(confine.FIRST_WORKER_UID))
+        self._revoked = CrlFile(config.crl_path)
         self._show_gauges()
 
     async def run(self, keeper: socket.socket) -> None:
@@ -65,6 +67,7 @@ class Node:
             nursery.start_soon(self._follow_istiod)
             nursery.start_soon(attend, door, self._roster, self._converse)
             nursery.start_soon(self._ledger.log)
+            nursery.start_soon(self._revoked.run)
             nursery.start_soon(admin.serve, metrics, metrics_pages(self._metrics))
             nursery.start_soon(admin.serve, readiness, readiness_pages(self._state, self._roster, self._lacks))
             nursery.start_soon(admin.serve, inspection, shown)
@@ -103,6 +106,7 @@ class Node:
             self._state,
             self._place,
             sign=self._signing.sign,
+            revoked=self._revoked,
             report=lambda report: self._ledger.take(entry.pod, report),
             named=lambda naming: self._tally.take(entry.pod, naming),
         )

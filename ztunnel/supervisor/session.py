@@ -11,6 +11,7 @@ import trio
 from mesh import pki
 from mesh.address import IP
 from mesh.net.certs import SigningFailed
+from mesh.net.crlfile import CrlFile
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Change
 from ztunnel.channel.frames import LARGEST_UP, ChannelError, Frames, frame
@@ -23,6 +24,7 @@ from ztunnel.channel.message import (
     FromWorker,
     Report,
     Resolve,
+    Revoked,
     Sign,
     Signed,
     Unsigned,
@@ -57,6 +59,7 @@ class Session:
         place: Place,
         *,
         sign: Signer,
+        revoked: CrlFile,
         report: Callable[[Report], None],
         named: Callable[[Naming], None],
     ) -> None:
@@ -66,6 +69,7 @@ class Session:
         self._place = place
         self._sign = sign
         self._report = report
+        self._revoked = revoked
         self._named = named
         self._unnamed: deque[str] = deque(maxlen=MOST_NAMES)
         """Names that were asked for and not answered yet; of too many the first has been given up by now."""
@@ -85,6 +89,7 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_informed)
                 nursery.start_soon(self._answer)
+                nursery.start_soon(self._tell_revoked)
                 frames = Frames(LARGEST_UP)
                 while data := await self._stream.receive_some(_CHUNK):
                     for document in frames.receive(data):
@@ -151,6 +156,24 @@ class Session:
             for update in _portions(uid, changes, answered, whole=whole):
                 await self._send(update)
         return now
+
+    async def _tell_revoked(self) -> None:
+        """Send the revocation lists whenever there are others, and at the beginning if there are any."""
+        told, changed = "", trio.Event()
+
+        def note() -> None:
+            changed.set()
+
+        self._revoked.follow(note)
+        try:
+            while True:
+                changed = trio.Event()
+                if told != self._revoked.pem:
+                    told = self._revoked.pem
+                    await self._send(Revoked(told))
+                await changed.wait()
+        finally:
+            self._revoked.leave(note)
 
     async def _have_signed(self, csr: str) -> None:
         answer: Signed | Unsigned

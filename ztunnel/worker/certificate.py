@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 import trio
+from cryptography.x509 import CertificateRevocationList
 
-from mesh import pki
+from mesh import pki, revocation
 from mesh.identity import Identity
 from mesh.net.certs import SigningFailed, keep
 from mesh.net.tls import ClientTls, Credentials, ServerTls
 from mesh.refusal import Reason, Refusal
+from mesh.revocation import RevocationList
 from ztunnel.channel.message import Sign, Signed, Unsigned
 
 _log = logging.getLogger("worker")
@@ -64,6 +66,10 @@ class Certificate:
         self._expires: datetime | None = None
         self._server: ServerTls | None = None
         self._client: ClientTls | None = None
+        self.revoked = RevocationList()
+        """Peers that are no longer to be talked to."""
+        self._lists: tuple[CertificateRevocationList, ...] = ()
+        self._authorities = b""
         self.present = trio.Event()
         self.renewed: Callable[[ClientTls], None] = _nothing
         """Called with every new certificate but the first."""
@@ -75,15 +81,32 @@ class Certificate:
     def install(self, credentials: Credentials) -> None:
         """Use these from now on; if TLS cannot, go on with those in force."""
         try:
-            server, client = ServerTls(credentials), ClientTls(credentials)
+            server, client = ServerTls(credentials, self.revoked), ClientTls(credentials, self.revoked)
         except ValueError as fault:
             _log.error("the authority's answer is of no use for TLS: %s", fault)
             return
         self._expires = pki.leaf_of(credentials.chain_pem).not_valid_after_utc
         self._server, self._client = server, client
+        self._authorities = credentials.roots_pem + credentials.chain_pem
+        self._believe()
         if self.present.is_set():
             self.renewed(client)
         self.present.set()
+
+    def revoke(self, lists: str) -> None:
+        """These lists (PEM) are in force from now on; what cannot be read changes nothing."""
+        try:
+            self._lists = revocation.read(lists.encode())
+        except ValueError as fault:
+            _log.error("revocation lists that cannot be read: %s", fault)
+        self._believe()
+
+    def _believe(self) -> None:
+        if not self._authorities:
+            return
+        strange = self.revoked.replace(self._lists, self._authorities)
+        if strange:
+            _log.warning("%d revocation lists were signed by no authority of ours and are not believed", strange)
 
     def client(self) -> ClientTls | Refusal:
         """For calls; a Refusal when there is no certificate that is still good."""

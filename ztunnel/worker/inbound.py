@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
+from cryptography.x509 import Certificate
 
 from mesh.address import IP, Address
 from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
@@ -100,6 +101,11 @@ class Inbound:
             witness.learn(source=remote_address(sock), destination=original_destination(sock))
         witness.refused(refusal)
 
+    def end_if(self, verdict: Callable[[Sequence[Certificate]], Refusal | None]) -> None:
+        """End the tunnels of those callers against whose certificates there is something."""
+        for tunnel in tuple(self._tunnels):
+            tunnel.end_if(verdict)
+
     def drain(self) -> None:
         """Take no new requests; every tunnel ends with its last stream."""
         for tunnel in tuple(self._tunnels):
@@ -159,6 +165,7 @@ class Inbound:
             trace=trace.trace if trace is not None else "",
         )
         host = forwarded.host if forwarded is not None else ""
+        witness.carried_by(tunnel)
         arrival = Arrival(tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority, host, tunnel.remote.port)
         application = await self._reach(arrival, witness)
         if isinstance(application, Refusal):

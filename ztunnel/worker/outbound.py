@@ -188,6 +188,7 @@ class Outbound:
         if isinstance(stream, Rejected):
             return Missed(stream.refusal) if _may_differ_elsewhere(stream, planned) else stream.refusal
         witness.learn(peer=stream.tunnel.peer, mutual_tls=True)
+        witness.carried_by(stream.tunnel)
         return stream.splice(sock)
 
 

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
 from mesh.quota import Quota
 from mesh.refusal import Refusal
-from ztunnel.channel.message import FromSupervisor, Resolved, Signed, Unsigned, Update
+from ztunnel.channel.message import FromSupervisor, Resolved, Revoked, Signed, Unsigned, Update
 from ztunnel.channel.naming import Naming
 from ztunnel.drain import Drain, Word, heard
 from ztunnel.worker.accept import Refuse, Serve, accept
@@ -60,6 +60,7 @@ class Service:
         self._accepting = trio.CancelScope()
         self._connections = trio.CancelScope()
         self._drain: Drain | None = None
+        self._end_revoked: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Serve until SIGUSR1 or SIGTERM; then drain as `ztunnel.drain` says, and return."""
@@ -105,6 +106,12 @@ class Service:
     async def _accept(self, pool: Pool, connections: trio.Nursery) -> None:
         self._certificate.renewed = pool.renew
         inbound, outbound = self._inbound(connections), self._outbound(pool)
+
+        def end_revoked() -> None:
+            for one in (inbound, pool):
+                one.end_if(self._certificate.revoked.refusal)
+
+        self._end_revoked = end_revoked
         try:
             await self._take_all(inbound, outbound, connections)
         finally:
@@ -168,6 +175,9 @@ class Service:
                 self._lookup.take(message)
             case Resolved():
                 self._names.take(message)
+            case Revoked(lists):
+                self._certificate.revoke(lists)
+                self._end_revoked()
             case Signed() | Unsigned():
                 self._petitioner.take(message)
 

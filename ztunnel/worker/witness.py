@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -11,6 +11,9 @@ from mesh.net.flow import Flow
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from ztunnel.channel.sighting import Sighting
+
+if TYPE_CHECKING:
+    from mesh.net.tunnel import Tunnel
 
 Tell = Callable[[Sighting], None]
 
@@ -25,7 +28,7 @@ def _no_refusal() -> None:
 class Witness:
     """What is known of one connection so far. It tells of the end exactly once."""
 
-    __slots__ = ("_began", "_known", "_outbound", "_tell", "_told")
+    __slots__ = ("_began", "_known", "_outbound", "_tell", "_told", "_tunnel")
 
     def __init__(self, tell: Tell, *, outbound: bool) -> None:
         self._tell = tell
@@ -33,10 +36,15 @@ class Witness:
         self._told = False
         self._outbound = outbound
         self._known: dict[str, Any] = {}
+        self._tunnel: Tunnel | None = None
 
     def learn(self, **known: Any) -> None:
         """More is known of the connection: fields of the sighting."""
         self._known.update(known)
+
+    def carried_by(self, tunnel: Tunnel) -> None:
+        """It is a stream of this tunnel, and ends with it."""
+        self._tunnel = tunnel
 
     def refused(self, refusal: Refusal) -> None:
         """It ended before bytes could flow."""
@@ -48,7 +56,7 @@ class Witness:
         refusal: Refusal | None = _DRAINED
         try:
             await flow.wait()
-            refusal = ended_for()
+            refusal = ended_for() or (self._tunnel.ended_for if self._tunnel is not None else None)
         finally:
             flow.abort()
             answered = flow.first_byte if self._outbound else None

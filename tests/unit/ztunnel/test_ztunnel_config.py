@@ -46,6 +46,7 @@ def test_everything_can_be_told():
             "INSTANCE_IP": "fd00::1",
             "AMBIT_RUN_DIR": "/run/elsewhere",
             "AMBIT_WORKER_CONNECTIONS": "500",
+            "CRL_PATH": "/etc/ca-crl.pem",
             "CONNECTION_TERMINATION_DEADLINE": "7s",
             "AMBIT_UPGRADE_DRAIN_DEADLINE": "90s",
         }
@@ -57,6 +58,7 @@ def test_everything_can_be_told():
     assert config.instance_ip == ip_address("fd00::1")
     assert config.run_dir == Path("/run/elsewhere")
     assert config.connections == 500
+    assert config.crl_path == Path("/etc/ca-crl.pem")
     assert (config.drain_seconds, config.relieved_seconds) == (7, 90)
     assert config.keeper_socket == Path("/run/elsewhere/keeper.sock")
 
