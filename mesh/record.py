@@ -92,6 +92,12 @@ class Record:
 
 def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
     """The fields of the access log line, in order, under the names that ztunnel uses. Text values are to be quoted."""
+    yield from way_fields(record)
+    yield from event_fields(record)
+
+
+def way_fields(record: Record) -> Iterator[tuple[str, str | int]]:
+    """The first of them: from where to where. The same for all records between the same two by the same way."""
     yield from _party_fields("src", record.source)
     yield from _party_fields("dst", record.destination, record.tunnel)
     if record.tunnel is not None and record.destination.address is not None:
@@ -99,6 +105,10 @@ def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
     if record.service:
         yield "dst.service", record.service.partition("/")[2]
     yield "direction", {"source": "outbound", "destination": "inbound"}.get(record.reporter.value, "waypoint")
+
+
+def event_fields(record: Record) -> Iterator[tuple[str, str | int]]:
+    """The rest: what happened."""
     if record.http is not None:
         yield from _http_fields(record.http)
     if record.event is not Event.OPENED:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import signal
-import uuid
 from importlib.metadata import version
 from typing import Final
 
@@ -21,11 +21,11 @@ from mesh.net.metrics import Metrics
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls, Credentials, ServerTls
-from mesh.record import Record
 from mesh.xds.node import WAYPOINT
 from mesh.xds.node import Node as XdsNode
 from mesh.xds.resource import WAYPOINT_TYPES
 from waypoint.config import Config
+from waypoint.journal import Journal
 from waypoint.pages import admin_pages, metrics_pages, readiness_pages
 from waypoint.scene import Scene
 from waypoint.server import Server
@@ -45,7 +45,11 @@ _log = logging.getLogger("waypoint")
 
 async def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT and, after that, until what is in progress has ended or its time is up."""
-    await _Waypoint(config).run()
+    waypoint = _Waypoint(config)
+    try:
+        await waypoint.run()
+    finally:
+        waypoint.close()
 
 
 class _Waypoint:
@@ -53,7 +57,8 @@ class _Waypoint:
         self._config = config
         self._state = State()
         self._metrics = Metrics(version("ambit-mesh"))
-        self._access = AccessLog()
+        self._deadlines = Deadlines()
+        self._journal = Journal(self._metrics, AccessLog(), self._deadlines)
         self._server: Server | None = None
 
     async def run(self) -> None:
@@ -77,13 +82,17 @@ class _Waypoint:
                     nursery.start_soon(self._drain, nursery.cancel_scope)
                 nursery.cancel_scope.cancel()
 
+    def close(self) -> None:
+        """Write the last records."""
+        self._journal.flush()
+
     async def _work(self) -> None:
         """Serve callers, from the moment on at which it is known who may call whom."""
         state, here = self._state, self._config.gateway
         await state.complete.wait()
         if state.credentials is None:
             raise RuntimeError("complete without credentials")
-        relay, deadlines = Relay(), Deadlines()
+        relay, deadlines = Relay(), self._deadlines
         tls = _Tls(state.credentials)
         async with trio.open_nursery() as nursery:
             await nursery.start(relay.run)
@@ -96,7 +105,7 @@ class _Waypoint:
 
             upstream = Upstream(relay, deadlines, pool, headers=self._headers())
             dice = random.SystemRandom().random
-            scene = Scene(here, lambda: state.snapshot, relay, deadlines, upstream, self._report, dice, _new_id)
+            scene = Scene(here, lambda: state.snapshot, relay, deadlines, upstream, self._journal.note, dice, _new_id)
             server = self._server = Server(scene, relay, lambda: tls.server)
             state.on_change, state.on_credentials = server.recheck, renew
             self._metrics.gauge("ambit_waypoint_tunnels", "Tunnels from callers").set_function(lambda: server.tunnels)
@@ -138,10 +147,6 @@ class _Waypoint:
 
         await certs.keep(sign, config.identity, self._state.note_credentials)
 
-    def _report(self, record: Record) -> None:
-        self._metrics.observe(record)
-        self._access.write(record)
-
     def _headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What every CONNECT of ours says of us."""
         config = self._config
@@ -165,4 +170,6 @@ class _Tls:
 
 
 def _new_id() -> str:
-    return str(uuid.uuid4())
+    """A random UUID (RFC 9562, version 4)."""
+    text = os.urandom(16).hex()
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

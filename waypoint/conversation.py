@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from mesh.record import Event
+from mesh.record import Event, Party
 from mesh.refusal import Reason, Refusal
 from waypoint import sniff
 from waypoint.answer import Answer
@@ -21,7 +21,7 @@ from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
 from waypoint.plan import Caller, Forward, Question, admitted, another, authorize_request, plan
-from waypoint.report import Arrival, of_connection, of_request
+from waypoint.report import Arrival, of_connection, of_request, source_of
 from waypoint.sniff import Sniffed
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Conversation:
         self._passages: dict[Passage, Callee | Refusal] = {}
         self._snapshot: Snapshot | None = None
         self._question: Question | Refusal = Refusal(Reason.UNKNOWN_DESTINATION, "nothing is known yet")
+        self._source = Party(arrival.address, None, arrival.identity)
         self._idle_since = trio.current_time()
 
     def start(self, first: bytes = b"") -> None:
@@ -166,7 +167,7 @@ class Conversation:
         callee = self._passages.pop(passage)
         outcome, now = passage.outcome, trio.current_time()
         self._idle_since = now
-        scene.report(of_request(scene.current(), scene.here, self._arrival, callee, outcome, now=now))
+        scene.report(of_request(self._source, callee, outcome, now=now))
 
     # ----
 
@@ -178,6 +179,7 @@ class Conversation:
             callee = resolve(snapshot, scene.here, arrival.authority)
             caller = Caller(arrival.identity, arrival.address.ip)
             self._snapshot = snapshot
+            self._source = source_of(snapshot, scene.here, arrival)
             if isinstance(callee, Refusal):
                 self._question = callee
             else:

@@ -27,9 +27,7 @@ class Arrival:
     authority: str
 
 
-def of_request(
-    snapshot: Snapshot, here: Gateway, arrival: Arrival, callee: Callee | Refusal, outcome: Outcome, *, now: float
-) -> Record:
+def of_request(source: Party, callee: Callee | Refusal, outcome: Outcome, *, now: float) -> Record:
     """The record of a request. `now` is in the time of the outcome."""
     forward, answer = outcome.forward, outcome.answer
     decided = forward or answer
@@ -37,7 +35,7 @@ def of_request(
     return Record(
         Event.REQUEST,
         Reporter.WAYPOINT,
-        _source(snapshot, here, arrival),
+        source,
         _destination(endpoint, callee),
         tunnel=endpoint.tunnel if endpoint is not None else None,
         service=_service(callee),
@@ -70,7 +68,7 @@ def of_connection(
     return Record(
         event,
         Reporter.WAYPOINT,
-        _source(snapshot, here, arrival),
+        source_of(snapshot, here, arrival),
         _destination(endpoint, callee),
         tunnel=endpoint.tunnel if endpoint is not None else None,
         service=_service(callee),
@@ -91,7 +89,8 @@ def of_fault(
     return Record(Event.CLOSED, Reporter.WAYPOINT, source, Party(), mutual_tls=known, refusal=refusal)
 
 
-def _source(snapshot: Snapshot, here: Gateway, arrival: Arrival) -> Party:
+def source_of(snapshot: Snapshot, here: Gateway, arrival: Arrival) -> Party:
+    """Who sent it, as far as the snapshot knows."""
     return Party(arrival.address, snapshot.workload_at(here.network, arrival.address.ip), arrival.identity)
 
 

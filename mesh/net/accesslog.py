@@ -9,18 +9,19 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Final
 
-from mesh.record import Event, Record, log_fields, severe
+from mesh.record import Event, Record, event_fields, log_fields, severe, way_fields
 
-_BARE: Final = ("addr", "bytes_sent", "bytes_recv", "status", "grpc_status")
-"""Fields that stand without quotes, by the end of their name."""
+_BARE: Final = frozenset({"src.addr", "dst.addr", "dst.hbone_addr"})
+"""Texts that stand without quotes, as numbers do."""
+_WAYS: Final = 4096
+"""Ways whose text is kept at hand."""
 
 Clock = Callable[[], datetime]
 
 
 def text_line(record: Record, at: datetime) -> str:
     """`<time>\\t<level>\\taccess\\t<event>\\t<fields>` in one line: control characters in values are escaped."""
-    shown = (f"{name}={_shown(name, value)}" for name, value in log_fields(record))
-    return "\t".join((_stamp(at), _level(record), "access", record.event.value, " ".join(shown)))
+    return _text(record, _stamp(at), _shown(way_fields(record)))
 
 
 def json_line(record: Record, at: datetime) -> str:
@@ -33,7 +34,8 @@ class AccessLog:
     """Writes records to standard output. `openings` adds a line when a connection opens, not only when it ends."""
 
     def __init__(self, *, as_json: bool = False, openings: bool = True, clock: Clock | None = None) -> None:
-        self._line = json_line if as_json else text_line
+        self._as_json = as_json
+        self._ways: dict[tuple[object, ...], tuple[str, Record]] = {}
         self._openings = openings
         self._clock = clock or _now
 
@@ -43,15 +45,28 @@ class AccessLog:
 
     def write_all(self, records: Iterable[Record]) -> None:
         """The same for many, in one piece."""
+        wanted = [record for record in records if record.event is not Event.OPENED or self._openings]
         at = self._clock()
-        lines = [
-            self._line(record, at) + "\n" for record in records if record.event is not Event.OPENED or self._openings
-        ]
+        if self._as_json:
+            lines = [json_line(record, at) for record in wanted]
+        else:
+            stamp = _stamp(at)
+            lines = [_text(record, stamp, self._way(record)) for record in wanted]
         try:
-            sys.stdout.write("".join(lines))
+            sys.stdout.write("".join([f"{line}\n" for line in lines]))
             sys.stdout.flush()
         except OSError:
             return
+
+    def _way(self, record: Record) -> str:
+        """The text of the way. Parties are told apart by being the same object: the record kept keeps them alive."""
+        key = (id(record.source), id(record.destination), id(record.tunnel), record.service, record.reporter)
+        known = self._ways.get(key)
+        if known is None:
+            if len(self._ways) >= _WAYS:
+                self._ways.clear()
+            known = self._ways[key] = _shown(way_fields(record)), record
+        return known[0]
 
 
 def _now() -> datetime:
@@ -66,7 +81,14 @@ def _level(record: Record) -> str:
     return "error" if severe(record) else "info"
 
 
-def _shown(name: str, value: str | int) -> str:
-    if isinstance(value, int) or name.endswith(_BARE):
-        return str(value)
-    return quoted(value)
+def _text(record: Record, stamp: str, way: str) -> str:
+    return f"{stamp}\t{_level(record)}\taccess\t{record.event.value}\t{way} {_shown(event_fields(record))}".rstrip(" ")
+
+
+def _shown(fields: Iterable[tuple[str, str | int]]) -> str:
+    return " ".join(
+        [
+            f"{name}={value}" if isinstance(value, int) or name in _BARE else f"{name}={quoted(value)}"
+            for name, value in fields
+        ]
+    )
