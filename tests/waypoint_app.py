@@ -11,9 +11,9 @@ import trio
 
 from tests.http_exchange import Exchange, ExchangeCut, send_whole
 from tests.http_link import Link
+from tests.reference_http2 import Http2
 from waypoint.http.events import Body, End, Event, RequestHead, Reset, ResponseHead, Trailers, value
 from waypoint.http.http1_server import Http1Server
-from waypoint.http.http2 import Http2
 
 Handler = Callable[[Exchange, RequestHead], Awaitable[None]]
 

@@ -35,12 +35,12 @@ from mesh.workload import (
 from tests.http_exchange import Exchange
 from tests.http_link import Link
 from tests.pki_for_tests import WEB, credentials
+from tests.reference_http2 import Http2
 from tests.tunnel_ends import Inbound, running_relay, until
 from tests.waypoint_app import App
 from waypoint.callee import Gateway
 from waypoint.http.events import Body, End, Event, RequestHead, Reset
 from waypoint.http.http1_client import Http1Client
-from waypoint.http.http2 import Http2
 from waypoint.scene import Scene
 from waypoint.server import Server
 from waypoint.upstream import Upstream

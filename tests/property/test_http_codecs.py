@@ -8,6 +8,7 @@ import h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference_http2 import Http2 as ReferenceHttp2
 from waypoint.http.codec import Codec
 from waypoint.http.events import Body, End, Event, RequestHead, ResponseHead, Trailers
 from waypoint.http.http1_client import Http1Client
@@ -30,7 +31,12 @@ _requests: st.SearchStrategy[Message] = st.tuples(
     _headers,
 )
 _pairs: st.SearchStrategy[Callable[[], Pair]] = st.sampled_from(
-    [lambda: (Http1Client(), Http1Server()), lambda: (Http2(client=True), Http2(client=False))]
+    [
+        lambda: (Http1Client(), Http1Server()),
+        lambda: (Http2(client=True), Http2(client=False)),
+        lambda: (ReferenceHttp2(client=True), Http2(client=False)),
+        lambda: (Http2(client=True), ReferenceHttp2(client=False)),
+    ]
 )
 
 

@@ -25,10 +25,18 @@ _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 _PATH: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _TEXT: Final = re.compile(_VALUE)
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
-_ONE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+ONE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+SECRET: Final = frozenset({b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"})
+"""Fields of which no copy is kept."""
 NOT_IN_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})
+
+_SHORT: Final = 64
+_KEPT: Final = 4096
+_passed: Final[set[tuple[bytes, bytes]]] = set()
+"""Short fields that were found good lately: most heads say again what others said."""
 
 REASONS: Final = {one.value: one.phrase.encode() for one in HTTPStatus}
 
@@ -149,13 +157,39 @@ def checked(headers: Headers) -> Fault | None:
 
     Printed unchecked they could end a line and begin a request of their own (RFC 9113, sections 8.2.1 and 10.3).
     """
-    for name, text in headers:
+    lengths = 0
+    for field in headers:
+        if field in _passed:
+            continue
+        name, text = field
         if _NAME.fullmatch(name) is None or _TEXT.fullmatch(text) is None:
             return Fault(400, "a header field has a forbidden character")
-        if name in _ONE_HOP:
+        if name in ONE_HOP or (name == b"te" and text.lower() != b"trailers"):
             return Fault(400, f"{name.decode()} has no meaning in HTTP/2")
-    framing = _framing([field for field in headers if field[0] == b"content-length"])
-    return framing if isinstance(framing, Fault) else None
+        if name == b"content-length":
+            lengths += 1
+            if lengths > 1 or _LENGTH.fullmatch(text) is None:
+                return Fault(400, "Content-Length is not one number")
+        elif len(text) <= _SHORT and name not in SECRET:
+            if len(_passed) >= _KEPT:
+                _passed.clear()
+            _passed.add(field)
+    return None
+
+
+def is_field_name(name: bytes) -> bool:
+    """Whether this can stand as a field's name, in lower case."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_field_text(text: bytes) -> bool:
+    """Whether this can stand as a field's value."""
+    return _TEXT.fullmatch(text) is not None
+
+
+def is_scheme(text: bytes) -> bool:
+    """Whether this can stand as a URI's scheme (RFC 3986, section 3.1)."""
+    return text in {b"http", b"https"} or _SCHEME.fullmatch(text) is not None
 
 
 def is_method(text: bytes) -> bool:
@@ -226,4 +260,4 @@ def _end_to_end(pair: tuple[bytes, bytes], options: frozenset[bytes]) -> bool:
         return text.lower() == b"trailers"
     if name == b"content-length":
         return True
-    return name != b"host" and name not in _ONE_HOP and name not in options
+    return name != b"host" and name not in ONE_HOP and name not in options

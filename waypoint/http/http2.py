@@ -1,82 +1,60 @@
-"""A connection that speaks HTTP/2 (RFC 9113), either end, as a state machine around the h2 library.
+"""A connection that speaks HTTP/2 (RFC 9113), either end, as a state machine: messages on streams.
 
-h2 minds frames, HPACK and the states of streams. Here its events become ours, limits are set, the fields are checked
-that HTTP/1.1 could not carry safely, and a GOAWAY ends a connection gently, which h2 alone does not know.
+Frames and windows are in `http2_frames.py`, the fields in `fields2.py`. Every fault of one message is that message's:
+a request that is none is answered 4xx, a response that is none resets its stream, and the others go on.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
-from h2.errors import ErrorCodes
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    InformationalResponseReceived,
-    RequestReceived,
-    ResponseReceived,
-    StreamEnded,
-    StreamReset,
-    TrailersReceived,
-)
-from h2.events import Event as H2Event
-from h2.exceptions import NoSuchStreamError, ProtocolError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
-
-from waypoint.http import fields2
+from mesh.hbone import frames
+from mesh.hbone.frames import HEAD, code_name
+from mesh.hbone.violation import Violation
+from waypoint.http import fields2, hpack
 from waypoint.http.events import (
     CANCEL,
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
-    MAX_HEAD,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     Body,
     End,
     Event,
+    Headers,
     Interim,
     RequestHead,
     Reset,
     ResponseHead,
     Trailers,
+    value,
 )
 from waypoint.http.head import Fault
+from waypoint.http.hpack import Field
+from waypoint.http.http2_frames import STREAMS, Frames, Stream, Told
 
-STREAMS: Final = 100
-"""Requests that one connection may carry at a time."""
-STREAM_WINDOW: Final = 512 * 1024
-CONNECTION_WINDOW: Final = 4 * 1024 * 1024
-"""Body bytes of one connection that may wait here, all streams together."""
-MAX_FRAME: Final = 64 * 1024
 IMPATIENCE: Final = 1000
 """Requests that a caller may cancel, beyond those it let finish, before it is asked to calm down (CVE-2023-44487)."""
 
+_END: Final = End()
+_pack: Final = HEAD.pack
 
-class Http2:
+
+class Http2(Frames):
     """One connection. Frames of the stream after its end, ours or the peer's, are passed over."""
 
     def __init__(self, *, client: bool) -> None:
-        self._client = client
-        self._h2 = H2Connection(H2Configuration(client_side=client, header_encoding=None))
-        self._h2.local_settings = Settings(client=client, initial_values=_settings(client))
-        # h2 has copied these two from the settings it made itself. Bigger heads than we announce are read to their
-        # end, so that they can be answered with 431.
-        self._h2.max_inbound_frame_size = MAX_FRAME
-        self._h2.decoder.max_header_list_size = 4 * MAX_HEAD
-        self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
-        self._frames = b""
-        self._live: dict[int, set[str]] = {}
-        """Streams in progress, with the directions that are still open: `in`, `out`."""
-        self._last = 0
+        super().__init__(client=client)
+        self._highest = -1 if client else 0
+        self._accepted = 0
+        """The last stream of the peer's that was not refused."""
         self._draining = False
         self._closed = False
         self._impatience = 0
         self._fault = ""
+        self._behind: int | None = None
+        """The stream whose DATA is the last thing in the output: its end can still be said there."""
 
     @property
     def hungry(self) -> bool:
@@ -91,7 +69,7 @@ class Http2:
     @property
     def over(self) -> bool:
         """See `Codec`."""
-        return self._closed or (self._draining and not self._live)
+        return self._closed or (self._draining and not self._streams)
 
     @property
     def aborted(self) -> bool:
@@ -103,206 +81,252 @@ class Http2:
         """See `Codec`."""
         return self._fault
 
-    def take(self) -> bytes:
-        """See `Codec`."""
-        data = self._h2.data_to_send() + self._frames
-        self._frames = b""
-        return data
-
-    def resume(self) -> list[tuple[int, Event]]:
+    def resume(self) -> Told:
         """See `Codec`. Nothing ever waits for an answer."""
         return []
 
     def room(self, stream: int) -> int:
         """See `Codec`."""
-        if "out" not in self._live.get(stream, ()):
+        one = self._streams.get(stream)
+        if one is None or not one.outward:
             return 0
-        return max(0, self._h2.local_flow_control_window(stream))
-
-    def credit(self, stream: int, cost: int) -> None:
-        """See `Codec`."""
-        if cost and not self._closed:
-            self._h2.acknowledge_received_data(cost, stream)
+        return max(0, min(one.credit, self._credit))
 
     def begin(self, request: RequestHead) -> int | None:
         """See `Codec`."""
-        allowed = min(self._h2.remote_settings.max_concurrent_streams, STREAMS)
-        if not self.usable or len(self._live) >= allowed:
+        if not self.usable or len(self._streams) >= min(self._peer.streams, STREAMS):
             return None
-        stream = self._h2.get_next_available_stream_id()
-        self._live[stream] = {"in", "out"}
-        self._send(stream, request)
-        return stream
+        if self._highest >= frames.STREAM_ID - 2:
+            return None
+        self._highest += 2
+        one = self._streams[self._highest] = Stream(self._highest, self._peer.window)
+        if request.method == b"HEAD":
+            one.expected = -1
+        self._say_head(one, fields2.print_request(request), ends=request.ends)
+        return one.id
 
     def drain(self) -> None:
         """See `Codec`."""
         if not self._draining and not self._closed:
             self._draining = True
             if not self._client:
-                self._frames += GoAwayFrame(0, last_stream_id=self._last, error_code=NO_ERROR).serialize()
+                self._out.append(frames.goaway(self._accepted, NO_ERROR))
 
     def send(self, stream: int, event: Event) -> None:
         """See `Codec`."""
-        if "out" in self._live.get(stream, ()) or (isinstance(event, Reset) and stream in self._live):
-            self._send(stream, event)
-
-    def _send(self, stream: int, event: Event) -> None:
-        try:
-            self._say(stream, event)
-        except NoSuchStreamError:
-            self._live.pop(stream, None)
-        except ProtocolError:
-            # A field that HTTP/2 cannot carry came by way of a filter, say: only this message is lost.
-            self._reset(stream, INTERNAL_ERROR)
-
-    def _say(self, stream: int, event: Event) -> None:
-        match event:
-            case RequestHead():
-                self._h2.send_headers(stream, fields2.print_request(event), end_stream=event.ends)
-                self._ended(stream, "out", event.ends)
-            case ResponseHead():
-                self._h2.send_headers(stream, fields2.print_response(event.status, event.headers), event.ends)
-                self._ended(stream, "out", event.ends)
-            case Interim():
-                self._h2.send_headers(stream, fields2.print_response(event.status, event.headers))
-            case Body():
-                self._data(stream, event.data)
-            case Trailers():
-                self._h2.send_headers(stream, event.headers, end_stream=True)
-                self._ended(stream, "out", ended=True)
-            case End():
-                self._h2.end_stream(stream)
-                self._ended(stream, "out", ended=True)
-            case Reset():
-                self._reset(stream, event.code)
-
-    def _data(self, stream: int, data: bytes) -> None:
-        step = self._h2.max_outbound_frame_size
-        for start in range(0, len(data), step):
-            self._h2.send_data(stream, data[start : start + step])
-
-    def _reset(self, stream: int, code: int) -> None:
-        self._live.pop(stream, None)
-        try:
-            self._h2.reset_stream(stream, code)
-        except ProtocolError:
+        one = self._streams.get(stream)
+        if one is None:
             return
+        if isinstance(event, Reset):
+            self._reset(one, event.code)
+        elif one.outward:
+            self._say(one, event)
 
-    def _ended(self, stream: int, direction: str, ended: bool) -> None:
-        """Note that a direction is through; an answer that is complete ends the request as well."""
-        if not ended or stream not in self._live:
-            return
-        self._live[stream].discard(direction)
-        if direction == "out" and not self._client and self._live[stream]:
-            # The caller may still be sending what nobody will read (RFC 9113, section 8.1).
-            self._reset(stream, NO_ERROR)
-        elif not self._live[stream]:
-            del self._live[stream]
-            self._impatience = max(0, self._impatience - 1)
-
-    def receive(self, data: bytes) -> list[tuple[int, Event]]:
+    def receive(self, data: bytes) -> Told:
         """See `Codec`."""
+        told: Told = []
         if self._closed:
-            return []
+            return told
+        self._behind = None
         if not data:
-            return self._close("the peer closed the connection")
+            self._close("the peer closed the connection", told)
+            return told
         try:
-            found = self._h2.receive_data(data)
-        except ProtocolError as fault:
-            return self._close(f"the peer broke the protocol: {fault}", PROTOCOL_ERROR)
-        except ValueError as fault:
-            return self._close(f"the peer sent what cannot be read: {fault}", PROTOCOL_ERROR)
-        events: list[tuple[int, Event]] = []
-        for one in found:
-            events += self._translate(one)
-        return events
+            self._read(data, told)
+        except Violation as fault:
+            self._close(f"the peer broke the protocol: {fault.detail}", told, fault.code)
+        return told
 
-    def _translate(self, event: H2Event) -> list[tuple[int, Event]]:
-        match event:
-            case RequestReceived():
-                return self._request(event)
-            case StreamReset():
-                return self._was_reset(event)
-            case ConnectionTerminated():
-                return self._going_away(event)
-            case DataReceived() | ResponseReceived() | InformationalResponseReceived() | TrailersReceived():
-                return self._received(event.stream_id, fields2.read(event))
-            case StreamEnded():
-                found = self._received(event.stream_id, End())
-                self._ended(event.stream_id, "in", ended=True)
-                return found
-        return []
+    # ---- what we say
 
-    def _request(self, event: RequestReceived) -> list[tuple[int, Event]]:
-        stream = event.stream_id
-        if self._draining:
-            self._reset(stream, REFUSED_STREAM)
-            return []
-        self._last = stream
-        self._live[stream] = {"in", "out"}
-        return [(stream, fields2.read_request(event.headers, ends=event.stream_ended is not None))]
+    def _say(self, one: Stream, event: Event) -> None:
+        if isinstance(event, Body):
+            self._data_out(one, event.data)
+        elif isinstance(event, End):
+            self._end_out(one)
+        elif isinstance(event, ResponseHead):
+            self._say_head(one, fields2.print_response(event.status, event.headers), ends=event.ends)
+        elif isinstance(event, Interim):
+            self._say_head(one, fields2.print_response(event.status, event.headers), ends=False)
+        elif isinstance(event, Trailers):
+            self._say_head(one, event.headers, ends=True)
 
-    def _received(self, stream: int, event: Event | Fault) -> list[tuple[int, Event]]:
-        if isinstance(event, Body) and (stream not in self._live or not event.data):
-            self.credit(stream, event.cost)
-            return []
-        if stream not in self._live:
-            return []
+    def _say_head(self, one: Stream, fields: Headers, *, ends: bool) -> None:
+        try:
+            block = self._peer.table_notice() + hpack.encode(fields)
+        except ValueError:
+            # A field that HTTP/2 cannot carry came by way of a filter, say: only this message is lost.
+            self._reset(one, INTERNAL_ERROR)
+            return
+        self._behind = None
+        size = len(block)
+        if size <= self._peer.max_frame:
+            flags = frames.END_HEADERS | ends
+            self._out.append(_pack(size << 8 | frames.HEADERS, flags, one.id) + block)
+        else:
+            self._out.append(frames.headers(one.id, block, end_stream=ends, max_frame=self._peer.max_frame))
+        if ends:
+            self._said_all(one)
+
+    def _data_out(self, one: Stream, data: bytes) -> None:
+        size, step = len(data), self._peer.max_frame
+        one.credit -= size
+        self._credit -= size
+        out = self._out
+        if size <= step:
+            out.append(_pack(size << 8, 0, one.id))
+            out.append(data)
+        else:
+            for start in range(0, size, step):
+                piece = data[start : start + step]
+                out.append(_pack(len(piece) << 8, 0, one.id))
+                out.append(piece)
+        self._behind = one.id if size else None
+
+    def _end_out(self, one: Stream) -> None:
+        out = self._out
+        if self._behind == one.id and len(out) > 1:
+            out[-2] = _pack(len(out[-1]) << 8, frames.END_STREAM, one.id)
+            self._behind = None
+        else:
+            out.append(_pack(0, frames.END_STREAM, one.id))
+        self._said_all(one)
+
+    def _said_all(self, one: Stream) -> None:
+        """An answer that is complete ends the request as well."""
+        one.outward = False
+        if not one.inward:
+            self._finish(one)
+        elif not self._client:
+            # The caller may still be sending what nobody will read (RFC 9113, section 8.1).
+            self._reset(one, NO_ERROR)
+
+    def _finish(self, one: Stream) -> None:
+        del self._streams[one.id]
+        if self._impatience:
+            self._impatience -= 1
+
+    def _reset(self, one: Stream, code: int) -> None:
+        self._behind = None
+        del self._streams[one.id]
+        self._out.append(frames.rst_stream(one.id, code))
+
+    # ---- what the peer says (Frames)
+
+    def _live(self, stream: int, what: str) -> Stream | None:
+        one = self._streams.get(stream)
+        if one is None and (not stream & 1 or stream > self._highest):
+            raise Violation(PROTOCOL_ERROR, f"{what} on stream {stream}, which nobody opened")
+        return one
+
+    def _head(self, stream: int, fields: list[Field], *, ends: bool, told: Told) -> None:
+        one = self._streams.get(stream)
+        if one is not None and one.inward:
+            self._message(one, fields, ends=ends, told=told)
+        elif one is not None or self._client or stream <= self._highest:
+            self._live(stream, "HEADERS")
+            self._chore()
+        else:
+            self._request(stream, fields, ends=ends, told=told)
+
+    def _request(self, stream: int, fields: list[Field], *, ends: bool, told: Told) -> None:
+        self._highest = stream
+        if self._draining or len(self._streams) >= STREAMS:
+            self._chore()
+            self._out.append(frames.rst_stream(stream, REFUSED_STREAM))
+            return
+        self._accepted = stream
+        one = self._streams[stream] = Stream(stream, self._peer.window)
+        event = fields2.read_request(fields, ends=ends)
+        told.append((stream, event))
+        if isinstance(event, RequestHead):
+            one.expected = _length(event.headers)
+            if ends:
+                self._heard_all(one, told)
+        else:
+            one.inward = not ends
+
+    def _message(self, one: Stream, fields: list[Field], *, ends: bool, told: Told) -> None:
+        """A response's head, or the trailers of either."""
+        event: Event | Fault
+        if not self._client or one.answered:
+            event = fields2.read_trailers(fields) if ends else Fault(400, "a second head")
+        else:
+            event = fields2.read_response(fields, ends=ends)
         if isinstance(event, Fault):
-            self._reset(stream, PROTOCOL_ERROR)
-            return [(stream, Reset(PROTOCOL_ERROR, event.detail))]
-        return [(stream, event)]
+            self._give_up(one, PROTOCOL_ERROR, event.detail, told)
+            return
+        if isinstance(event, Interim):
+            if ends:
+                self._give_up(one, PROTOCOL_ERROR, "an interim response that ends the stream", told)
+                return
+        elif isinstance(event, ResponseHead):
+            one.answered = True
+            bodiless = one.expected == -1 or event.status in {204, 304}
+            one.expected = None if bodiless else _length(event.headers)
+        told.append((one.id, event))
+        if ends:
+            self._heard_all(one, told)
 
-    def _was_reset(self, event: StreamReset) -> list[tuple[int, Event]]:
-        if self._live.pop(event.stream_id, None) is None:
-            return []
-        code = int(event.error_code)
-        found: list[tuple[int, Event]] = [
-            (event.stream_id, Reset(code, f"the peer reset the stream ({_name(code)})", code == REFUSED_STREAM))
-        ]
+    def _content(self, stream: Stream, data: bytes, cost: int, *, ends: bool, told: Told) -> None:
+        if self._client and not stream.answered:
+            self._give_up(stream, PROTOCOL_ERROR, "content in front of the response's head", told)
+            self.credit(0, cost)
+            return
+        if stream.expected is not None:
+            stream.expected -= len(data)
+            if stream.expected < 0:
+                self._give_up(stream, PROTOCOL_ERROR, "more content than its length says", told)
+                self.credit(0, cost)
+                return
+        if data:
+            told.append((stream.id, Body(data, cost)))
+        else:
+            self.credit(stream.id, cost)
+        if ends:
+            self._heard_all(stream, told)
+
+    def _heard_all(self, one: Stream, told: Told) -> None:
+        if one.expected:
+            self._give_up(one, PROTOCOL_ERROR, "less content than its length says", told)
+            return
+        one.inward = False
+        told.append((one.id, _END))
+        if not one.outward:
+            self._finish(one)
+
+    def _give_up(self, stream: Stream, code: int, why: str, told: Told) -> None:
+        self._reset(stream, code)
+        told.append((stream.id, Reset(code, why)))
+
+    def _was_reset(self, stream: Stream, code: int, told: Told) -> None:
+        del self._streams[stream.id]
+        why = f"the peer reset the stream ({code_name(code)})"
+        told.append((stream.id, Reset(code, why, unprocessed=code == REFUSED_STREAM)))
         self._impatience += not self._client
         if self._impatience > IMPATIENCE:
-            found += self._close("the caller cancels too many requests", ENHANCE_YOUR_CALM)
-        return found
+            self._close("the caller cancels too many requests", told, ENHANCE_YOUR_CALM)
 
-    def _going_away(self, event: ConnectionTerminated) -> list[tuple[int, Event]]:
+    def _going_away(self, last: int, code: int, told: Told) -> None:
         self._draining = True
-        code = int(event.error_code or 0)
         if code != NO_ERROR:
-            return self._close(f"the peer ended the connection ({_name(code)})")
-        # h2 takes a GOAWAY for the end; the protocol lets the streams that it names finish (RFC 9113, section 6.8).
-        self._h2.state_machine.state = ConnectionState.CLIENT_OPEN if self._client else ConnectionState.SERVER_OPEN
-        last = event.last_stream_id or 0
-        beyond = [stream for stream in self._live if self._client and stream > last]
-        for stream in beyond:
-            del self._live[stream]
-        return [
-            (stream, Reset(CANCEL, "the backend takes no more requests here", unprocessed=True)) for stream in beyond
-        ]
+            self._close(f"the peer ended the connection ({code_name(code)})", told)
+            return
+        for stream in [one for one in self._streams if self._client and one > last]:
+            del self._streams[stream]
+            why = "the backend takes no more requests here"
+            told.append((stream, Reset(CANCEL, why, unprocessed=True)))
 
-    def _close(self, why: str, code: int | None = None) -> list[tuple[int, Event]]:
+    def _close(self, why: str, told: Told, code: int | None = None) -> None:
         """End the connection: every exchange in progress is cut."""
         self._closed = True
         if code is not None:
             self._fault = why
-            self._frames += GoAwayFrame(0, last_stream_id=self._last, error_code=code).serialize()
-        cut: list[tuple[int, Event]] = [(stream, Reset(CANCEL, why)) for stream in self._live]
-        self._live.clear()
-        return cut
+            self._out.append(frames.goaway(self._accepted, code))
+        told += [(stream, Reset(CANCEL, why)) for stream in self._streams]
+        self._streams.clear()
 
 
-def _settings(client: bool) -> dict[SettingCodes, int]:
-    common = {
-        SettingCodes.ENABLE_PUSH: 0,
-        SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-        SettingCodes.MAX_FRAME_SIZE: MAX_FRAME,
-        SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEAD,
-    }
-    return common if client else {**common, SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS}
-
-
-def _name(code: int) -> str:
-    try:
-        return ErrorCodes(code).name
-    except ValueError:
-        return str(code)
+def _length(headers: Headers) -> int | None:
+    length = value(headers, b"content-length")
+    return int(length) if length is not None else None

@@ -11,6 +11,7 @@ from waypoint.http.events import Body, End, Event, Malformed, RequestHead, Reset
 from waypoint.http.http2 import IMPATIENCE, STREAMS, Http2
 
 HEADERS = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"x"), (b":path", b"/")]
+_GOODBYE = h2.events.ConnectionTerminated
 GET = RequestHead(b"GET", b"x", b"/", ends=True)
 
 
@@ -43,17 +44,17 @@ class Pair:
 
 
 def check_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
-    """Such a request is answered with the status; or h2 itself has found the fault and the connection is over."""
+    """Such a request is answered with the status, and the others on the connection go on."""
     pair = Pair()
-    stream = pair.client.get_next_available_stream_id()
-    pair.client.send_headers(stream, headers)
-    heard, _ = pair.exchange()
-    if pair.server.over:
-        assert (heard, status) == ([], 400)
-        return
-    ((_, event),) = heard
+    first, _ = pair.ask(HEADERS)
+    _, event = pair.ask(headers)
     assert isinstance(event, Malformed)
     assert event.status == status
+    pair.server.send(first, ResponseHead(200, ends=True))
+    _, answered = pair.exchange()
+    assert any(isinstance(one, h2.events.ResponseReceived) and one.stream_id == first for one in answered)
+    _, event = pair.ask(HEADERS)
+    assert isinstance(event, RequestHead)
 
 
 def ends() -> tuple[Http2, Http2]:
@@ -78,6 +79,13 @@ def carry(client: Http2, server: Http2) -> tuple[list[tuple[int, Event]], list[t
         ([(b"a b", b"c")], 400),
         ([(b"a\r\nb", b"c")], 400),
         ([(b"host", b"other")], 400),
+        ([(b"Upper", b"x")], 400),
+        ([(b"connection", b"close")], 400),
+        ([(b"transfer-encoding", b"chunked")], 400),
+        ([(b"te", b"gzip")], 400),
+        ([(b":path", b"/")], 400),
+        ([(b"a", b"b"), (b":method", b"GET")], 400),
+        ([(b":status", b"200")], 400),
         ([(b"content-length", b"1"), (b"content-length", b"1")], 400),
         ([(b"a", b"b" * 70_000)], 431),
         ([(b"a", b"b")] * 300, 431),
@@ -160,6 +168,67 @@ def test_a_draining_server_finishes_what_it_has_and_takes_no_more() -> None:
     _, heard = carry(client, server)
     assert [event for _, event in heard] == [ResponseHead(200, ends=True), End()]
     assert server.over
+
+
+def test_what_was_under_way_when_the_server_drained_is_passed_over() -> None:
+    client, server = ends()
+    first = client.begin(GET)
+    assert first is not None
+    carry(client, server)
+    late = client.begin(RequestHead(b"POST", b"x", b"/"))
+    client.send(late, Body(b"content"))
+    server.drain()
+    carry(client, server)
+    assert not server.fault
+    server.send(first, ResponseHead(200, ends=True))
+    _, heard = carry(client, server)
+    assert [event for _, event in heard] == [ResponseHead(200, ends=True), End()]
+
+
+@pytest.mark.parametrize("body", [b"123", b"12345"])
+def test_content_that_is_not_as_long_as_announced_resets_its_stream_alone(body: bytes) -> None:
+    client, server = ends()
+    good = client.begin(GET)
+    bad = client.begin(RequestHead(b"POST", b"x", b"/", ((b"content-length", b"4"),)))
+    client.send(bad, Body(body))
+    client.send(bad, End())
+    heard, answered = carry(client, server)
+    assert isinstance([event for stream, event in heard if stream == bad][-1], Reset)
+    assert [type(event) for stream, event in answered if stream == bad] == [Reset]
+    assert server.room(good)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (b"\0\0\4\6\0\0\0\0\0ping", 6),
+        (b"\0\0\4\10\0\0\0\0\0\0\0\0\0", 3),
+        (b"\0\0\4\10\0\0\0\0\11\0\0\0\1", 1),
+        (b"\0\0\1\0\0\0\0\0\11x", 1),
+        (b"\0\0\5\4\0\0\0\0\0\0\3\0\0\0", 6),
+        (b"\1\0\1\0\0\0\0\0\1", 6),
+        (b"\0\0\1\1\4\0\0\0\2\202", 1),
+        (b"\0\0\1\1\4\0\0\0\3\377", 9),
+        (b"\0\0\1\1\0\0\0\0\3\202" + b"\0\0\0\6\0\0\0\0\0", 1),
+        (b"\0\0\0\11\4\0\0\0\3", 1),
+        (b"\0\0\10\6\0\0\0\0\0pingpong" * 2100, 11),
+    ],
+)
+def test_a_breach_of_the_protocol_ends_the_connection_with_its_code(frames: bytes, code: int) -> None:
+    pair = Pair()
+    assert pair.server.receive(frames) == []
+    assert pair.server.over
+    assert pair.server.fault
+    (goaway,) = (one for one in pair.client.receive_data(pair.server.take()) if isinstance(one, _GOODBYE))
+    assert goaway.error_code == code
+
+
+def test_pings_now_and_then_are_no_flood() -> None:
+    pair = Pair()
+    for _ in range(5000):
+        pair.server.receive(b"\0\0\10\6\0\0\0\0\0pingpong")
+        pair.server.take()
+    assert not pair.server.over
 
 
 def test_a_client_begins_no_more_streams_than_it_may() -> None:
