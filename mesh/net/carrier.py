@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mesh.hbone.frames import ErrorCode, code_name
 from mesh.net.flow import close_with_reset, prepare
-from mesh.net.relay import IN, OUT
+from mesh.net.relay import FAULT, IN, OUT
 
 if TYPE_CHECKING:
     from mesh.hbone.stream import StreamState
@@ -255,13 +255,13 @@ class SocketCarrier:
             return
         if not count:
             self._deaf = True
-            self._watch.want(self._watch.events & ~IN)
+            self._watch.want(self._watch.events & ~IN or FAULT)
             terminal.ended()
             return
         self._untaken += count
         terminal.data(scratch[:count])
         if self._untaken >= _UNTAKEN and not self._gone:
-            self._watch.want(self._watch.events & ~IN)
+            self._watch.want(self._watch.events & ~IN or FAULT)
 
     def _drain(self) -> None:
         try:
@@ -274,7 +274,7 @@ class SocketCarrier:
         del self._waiting[:count]
         if self._waiting:
             return
-        self._watch.want(self._watch.events & ~OUT)
+        self._watch.want(self._watch.events & ~OUT or FAULT)
         if self._ending:
             self._shut()
         elif self._terminal is not None:

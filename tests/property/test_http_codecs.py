@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.reference_http2 import Http2 as ReferenceHttp2
 from waypoint.http.codec import Codec
-from waypoint.http.events import Body, End, Event, RequestHead, ResponseHead, Trailers
+from waypoint.http.events import Body, End, Event, RequestHead, Reset, ResponseHead, Trailers
 from waypoint.http.http1_client import Http1Client
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
@@ -94,6 +94,36 @@ def test_what_is_said_is_what_is_heard(
         for event in (answer, *map(Body, bodies), *([Trailers(trailers)] if trailers else []), End()):
             server.send(there, event)
         assert _joined(_carry(server, client, cuts)) == [answer, *_content(bodies, trailers)]
+
+
+_said = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["body", "end", "take", "credit"])), max_size=40)
+
+
+@given(_said)
+@settings(max_examples=300, deadline=None)
+def test_answers_on_several_streams_stay_apart_however_they_are_interleaved(said: list[tuple[int, str]]) -> None:
+    client, server = ReferenceHttp2(client=True), Http2(client=False)
+    streams = [client.begin(RequestHead(b"POST", b"x", b"/")) for _ in range(4)]
+    server.receive(client.take())
+    heard: list[tuple[int, Event]] = []
+    sent: dict[int, list[Event]] = {stream: [ResponseHead(200)] for stream in streams}
+    for stream in streams:
+        server.send(stream, ResponseHead(200))
+    for number, (which, what) in enumerate([*said, *((which, "end") for which in range(4))]):
+        stream = streams[which]
+        if what == "take":
+            out = server.take()
+            heard += client.receive(out) if out else []
+        elif what == "credit":
+            server.credit(stream, 2_000_000)
+        elif sent[stream][-1] != End():
+            event = Body(b"%d" % number) if what == "body" else End()
+            sent[stream].append(event)
+            server.send(stream, event)
+    heard += client.receive(server.take())
+    for stream in streams:
+        own = [(one, event) for one, event in heard if one == stream and not isinstance(event, Reset)]
+        assert _joined(own) == _joined([(stream, event) for event in sent[stream]])
 
 
 @given(_requests, _cuts)

@@ -53,8 +53,9 @@ class Http2(Frames):
         self._closed = False
         self._impatience = 0
         self._fault = ""
-        self._behind: int | None = None
-        """The stream whose DATA is the last thing in the output: its end can still be said there."""
+        self._behind = (0, 0)
+        """The stream whose DATA was put out last, and how long the output was then: while nothing has followed, the
+        stream's end can be said there."""
 
     @property
     def hungry(self) -> bool:
@@ -92,6 +93,11 @@ class Http2(Frames):
             return 0
         return max(0, min(one.credit, self._credit))
 
+    def take(self) -> bytes:
+        """See `Codec`."""
+        self._behind = 0, 0
+        return super().take()
+
     def begin(self, request: RequestHead) -> int | None:
         """See `Codec`."""
         if not self.usable or len(self._streams) >= min(self._peer.streams, STREAMS):
@@ -127,7 +133,6 @@ class Http2(Frames):
         told: Told = []
         if self._closed:
             return told
-        self._behind = None
         if not data:
             self._close("the peer closed the connection", told)
             return told
@@ -158,7 +163,6 @@ class Http2(Frames):
             # A field that HTTP/2 cannot carry came by way of a filter, say: only this message is lost.
             self._reset(one, INTERNAL_ERROR)
             return
-        self._behind = None
         size = len(block)
         if size <= self._peer.max_frame:
             flags = frames.END_HEADERS | ends
@@ -181,13 +185,13 @@ class Http2(Frames):
                 piece = data[start : start + step]
                 out.append(_pack(len(piece) << 8, 0, one.id))
                 out.append(piece)
-        self._behind = one.id if size else None
+        if size:
+            self._behind = one.id, len(out)
 
     def _end_out(self, one: Stream) -> None:
         out = self._out
-        if self._behind == one.id and len(out) > 1:
+        if out and self._behind == (one.id, len(out)):
             out[-2] = _pack(len(out[-1]) << 8, frames.END_STREAM, one.id)
-            self._behind = None
         else:
             out.append(_pack(0, frames.END_STREAM, one.id))
         self._said_all(one)
@@ -207,7 +211,6 @@ class Http2(Frames):
             self._impatience -= 1
 
     def _reset(self, one: Stream, code: int) -> None:
-        self._behind = None
         del self._streams[one.id]
         self._out.append(frames.rst_stream(one.id, code))
 
