@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Final
 
 from mesh.hbone.frames import HEAD, HEAD_SIZE
@@ -10,15 +11,17 @@ _pack: Final = HEAD.pack_into
 
 
 class Outbox:
-    """A fixed buffer for payload and control frames, and a bounded spill for control frames that no longer fit."""
+    """A fixed buffer for payload and control frames, and a bounded spill for control frames that no longer fit.
 
-    __slots__ = ("_buffer", "_longest_spill", "_spill", "_view", "filled", "size")
+    The buffer is mapped, not allocated: it takes no more memory than was ever filled of it, and gives all of it back.
+    """
+
+    __slots__ = ("_longest_spill", "_spill", "_view", "filled", "size")
 
     def __init__(self, size: int, longest_spill: int) -> None:
         self.size = size
         self.filled = 0
-        self._buffer = bytearray(size)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
         self._spill = bytearray()
         self._longest_spill = longest_spill
 
@@ -38,7 +41,7 @@ class Outbox:
         if self._spill or after > self.size:
             self._spill += data
         else:
-            self._buffer[self.filled : after] = data
+            self._view[self.filled : after] = data
             self.filled = after
 
     def hole(self, size: int) -> memoryview:
@@ -48,7 +51,7 @@ class Outbox:
 
     def fill(self, stream_id: int, count: int) -> None:
         """Write the head of a DATA frame in front of the `count` bytes that are in the hole."""
-        _pack(self._buffer, self.filled, count << 8, 0, stream_id)
+        _pack(self._view, self.filled, count << 8, 0, stream_id)
         self.filled += HEAD_SIZE + count
 
     def empty(self) -> memoryview:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Awaitable, Callable
+from mmap import MADV_DONTNEED, MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -84,10 +85,12 @@ class Relay:
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.handlers: dict[int, Handler] = {}
-        self.ciphertext = memoryview(bytearray(_CIPHERTEXT))
-        """Scratch for one read, or one sending; nobody keeps anything in it."""
-        self.plaintext = memoryview(bytearray(_PLAINTEXT))
-        """Scratch for one decryption, likewise."""
+        self._scratch = tuple(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS) for size in (_CIPHERTEXT, _PLAINTEXT))
+        self.ciphertext, self.plaintext = (memoryview(scratch) for scratch in self._scratch)
+        """Scratch for one read or one sending, and for one decryption; nobody keeps anything in them.
+
+        They are mapped, so that a relay with nothing to do has no memory for them, and are given back at every tick.
+        """
         self.residents: set[Mortal] = set()
         self.on_tick: set[Callable[[], None]] = set()
         """Called every KEEP_ALIVE seconds."""
@@ -179,5 +182,7 @@ class Relay:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(KEEP_ALIVE)
+            for scratch in self._scratch:
+                scratch.madvise(MADV_DONTNEED)
             for call in list(self.on_tick):
                 call()
