@@ -220,7 +220,10 @@ class Passage:
         """The request with an id by which its lines are found in every log."""
         if value(request.headers, b"x-request-id") is not None:
             return request
-        return replace(request, headers=(*request.headers, (b"x-request-id", self._scene.new_id().encode())))
+        headers = (*request.headers, (b"x-request-id", self._scene.new_id().encode()))
+        return RequestHead(
+            request.method, request.authority, request.path, headers, request.scheme, request.ends, request.upgrade
+        )
 
     def _repeated(self, attempt: Attempt, failure: Failure, status: int = 0) -> bool:
         """An attempt has failed: whether another one follows."""

@@ -94,7 +94,8 @@ def plan(question: Question, request: RequestHead) -> Forward | Answer:
     if not verdict.allowed:
         denied = Refusal(Reason.POLICY_DENIED, verdict.why)
         return Answer(403, "RBAC: access denied", refusal=denied, policy=verdict.policy or "")
-    return replace(_routed(question, request), policy=verdict.policy or "")
+    decision = _routed(question, request)
+    return replace(decision, policy=verdict.policy) if verdict.policy else decision
 
 
 def plan_opaque(question: Question) -> Endpoint | Refusal:
@@ -108,10 +109,13 @@ def plan_opaque(question: Question) -> Endpoint | Refusal:
 def admitted(request: RequestHead) -> RequestHead:
     """The request as everybody behind this point sees it: its path in normal form, without fields to be forged."""
     path = normal(request.path)
-    forged = any(name in _NEVER_FROM_A_CALLER for name, _ in request.headers)
-    if path == request.path and not forged:
+    headers = request.headers
+    for name, _ in headers:
+        if name in _NEVER_FROM_A_CALLER:
+            headers = tuple(pair for pair in headers if pair[0] not in _NEVER_FROM_A_CALLER)
+            break
+    if path == request.path and headers is request.headers:
         return request
-    headers = tuple(pair for pair in request.headers if pair[0] not in _NEVER_FROM_A_CALLER)
     return replace(request, path=path, headers=headers)
 
 
@@ -161,18 +165,22 @@ def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forwar
     endpoint = _endpoint(question, service, backend.port)
     if isinstance(endpoint, Refusal):
         return replace(_nobody(endpoint), choice=choice)
-    prefix = filters.covered(choice.match.path)
-    return Forward(
-        endpoint,
-        filters.on_request(request, used, prefix),
+    return _forwarded(question, request, choice, backend, endpoint)
+
+
+def _forwarded(
+    question: Question, request: RequestHead, choice: Choice, backend: Backend, endpoint: Endpoint
+) -> Forward:
+    rule = choice.rule
+    changes: tuple[HeaderModifier, ...] = ()
+    copies: tuple[Endpoint, ...] = ()
+    if used := (*rule.filters, *backend.filters):
         # The answer passes the filters in the opposite order: the backend's own first.
-        filters.response_changes(request, (*backend.filters, *rule.filters)),
-        rule.timeout or None,
-        rule.backend_timeout or None,
-        rule.retry,
-        tuple(_mirrors(question, used)),
-        choice,
-    )
+        changes = filters.response_changes(request, (*backend.filters, *rule.filters))
+        copies = tuple(_mirrors(question, used))
+        request = filters.on_request(request, used, filters.covered(choice.match.path))
+    timeouts = rule.timeout or None, rule.backend_timeout or None
+    return Forward(endpoint, request, changes, *timeouts, rule.retry, copies, choice)
 
 
 def _mirrors(question: Question, used: Sequence[Filter]) -> Iterator[Endpoint]:
@@ -208,6 +216,8 @@ def _instead(
     question: Question, request: RequestHead, choice: Choice, own: Sequence[Filter], used: Sequence[Filter]
 ) -> Answer | None:
     """What a preflight or a redirect among `own` filters answers, which spares the backend; `used` change it."""
+    if not own:
+        return None
     cors, redirect = cors_of(own), filters.redirect_of(own)
     granted = preflight(cors, request) if cors is not None else None
     if granted is not None:

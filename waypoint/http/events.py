@@ -105,9 +105,15 @@ ENHANCE_YOUR_CALM: Final = 11
 
 def value(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a field, or None."""
-    return next((text for field, text in headers if field == name), None)
+    for field, text in headers:
+        if field == name:
+            return text
+    return None
 
 
 def size(headers: Headers) -> int:
     """What a header list counts against MAX_HEAD: RFC 9113's measure without its 32 bytes for each field."""
-    return sum(len(name) + len(text) for name, text in headers)
+    total = 0
+    for name, text in headers:
+        total += len(name) + len(text)
+    return total

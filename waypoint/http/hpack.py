@@ -37,6 +37,17 @@ class TooLong(Exception):
     """A header list beyond the limit."""
 
 
+class Section:
+    """The fields of a block, not to be changed; the same object again for a block that says the same again."""
+
+    __slots__ = ("fields", "meaning")
+
+    def __init__(self, fields: list[Field]) -> None:
+        self.fields = fields
+        self.meaning: object = None
+        """What its reader has made of it."""
+
+
 class Decoder:
     """One direction of a connection."""
 
@@ -48,11 +59,11 @@ class Decoder:
         self._size = 0
         self._limit = TABLE_SIZE
         self._list_limit = longest_list
-        self._known: dict[bytes, list[Field]] = {}
+        self._known: dict[bytes, Section] = {}
         """Blocks read since the table changed last."""
 
-    def decode(self, block: bytes) -> list[Field]:
-        """The fields of a block, not to be changed. Raises Unreadable or TooLong."""
+    def decode(self, block: bytes) -> Section:
+        """Read a block. Raises Unreadable or TooLong."""
         known = self._known.get(block)
         if known is not None:
             return known
@@ -60,11 +71,12 @@ class Decoder:
             fields, pure = self._fields(block)
         except (IndexError, HPACKError) as fault:
             raise Unreadable(f"a header block that cannot be read: {fault}") from None
+        section = Section(fields)
         if pure and len(block) <= _KEPT_BYTES:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            self._known[block] = fields
-        return fields
+            self._known[block] = section
+        return section
 
     def _fields(self, block: bytes) -> tuple[list[Field], bool]:
         """The fields, and whether the table stayed as it was."""

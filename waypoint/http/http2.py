@@ -31,7 +31,7 @@ from waypoint.http.events import (
     value,
 )
 from waypoint.http.head import Fault
-from waypoint.http.hpack import Field
+from waypoint.http.hpack import Section
 from waypoint.http.http2_frames import STREAMS, Frames, Stream, Told
 
 IMPATIENCE: Final = 1000
@@ -222,17 +222,17 @@ class Http2(Frames):
             raise Violation(PROTOCOL_ERROR, f"{what} on stream {stream}, which nobody opened")
         return one
 
-    def _head(self, stream: int, fields: list[Field], *, ends: bool, told: Told) -> None:
+    def _head(self, stream: int, section: Section, *, ends: bool, told: Told) -> None:
         one = self._streams.get(stream)
         if one is not None and one.inward:
-            self._message(one, fields, ends=ends, told=told)
+            self._message(one, section, ends=ends, told=told)
         elif one is not None or self._client or stream <= self._highest:
             self._live(stream, "HEADERS")
             self._chore()
         else:
-            self._request(stream, fields, ends=ends, told=told)
+            self._request(stream, section, ends=ends, told=told)
 
-    def _request(self, stream: int, fields: list[Field], *, ends: bool, told: Told) -> None:
+    def _request(self, stream: int, section: Section, *, ends: bool, told: Told) -> None:
         self._highest = stream
         if self._draining or len(self._streams) >= STREAMS:
             self._chore()
@@ -240,7 +240,9 @@ class Http2(Frames):
             return
         self._accepted = stream
         one = self._streams[stream] = Stream(stream, self._peer.window)
-        event = fields2.read_request(fields, ends=ends)
+        event = section.meaning
+        if not (isinstance(event, RequestHead) and event.ends is ends):
+            event = section.meaning = fields2.read_request(section.fields, ends=ends)
         told.append((stream, event))
         if isinstance(event, RequestHead):
             one.expected = _length(event.headers)
@@ -249,13 +251,13 @@ class Http2(Frames):
         else:
             one.inward = not ends
 
-    def _message(self, one: Stream, fields: list[Field], *, ends: bool, told: Told) -> None:
+    def _message(self, one: Stream, section: Section, *, ends: bool, told: Told) -> None:
         """A response's head, or the trailers of either."""
-        event: Event | Fault
+        event: Interim | ResponseHead | Trailers | Fault
         if not self._client or one.answered:
-            event = fields2.read_trailers(fields) if ends else Fault(400, "a second head")
+            event = fields2.read_trailers(section.fields) if ends else Fault(400, "a second head")
         else:
-            event = fields2.read_response(fields, ends=ends)
+            event = self._response(section, ends=ends)
         if isinstance(event, Fault):
             self._give_up(one, PROTOCOL_ERROR, event.detail, told)
             return
@@ -270,6 +272,13 @@ class Http2(Frames):
         told.append((one.id, event))
         if ends:
             self._heard_all(one, told)
+
+    def _response(self, section: Section, *, ends: bool) -> ResponseHead | Interim | Fault:
+        known = section.meaning
+        if isinstance(known, ResponseHead) and known.ends is ends:
+            return known
+        event = section.meaning = fields2.read_response(section.fields, ends=ends)
+        return event
 
     def _content(self, stream: Stream, data: bytes, cost: int, *, ends: bool, told: Told) -> None:
         if self._client and not stream.answered:

@@ -15,7 +15,7 @@ from mesh.hbone.peer import PeerSettings
 from mesh.hbone.violation import Violation, broken
 from waypoint.http import hpack
 from waypoint.http.events import MAX_HEAD, Event
-from waypoint.http.hpack import Decoder, Field
+from waypoint.http.hpack import Decoder, Section
 
 STREAMS: Final = 100
 """Requests that one connection may carry at a time."""
@@ -262,7 +262,7 @@ class Frames:
             ends = bool(self._block_flags & frames.END_STREAM)
             self._head(stream, self._decoded(bytes(block)), ends=ends, told=told)
 
-    def _decoded(self, block: bytes) -> list[Field]:
+    def _decoded(self, block: bytes) -> Section:
         try:
             return self._decoder.decode(block)
         except hpack.TooLong as fault:
@@ -292,7 +292,7 @@ class Frames:
         """The stream, or None when it is over. Raises Violation for one that never was."""
         raise NotImplementedError
 
-    def _head(self, stream: int, fields: list[Field], *, ends: bool, told: Told) -> None:
+    def _head(self, stream: int, section: Section, *, ends: bool, told: Told) -> None:
         raise NotImplementedError
 
     def _content(self, stream: Stream, data: bytes, cost: int, *, ends: bool, told: Told) -> None:
