@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
 
 GATEWAY_GROUP: Final = "gateway.networking.k8s.io"
+ISTIO_GROUP: Final = "networking.istio.io"
 MOST_MATCHES: Final = 128
 
 
@@ -47,6 +48,11 @@ class ParentRef:
         """Whether it names a Service; the group may be spelled "core", as the website does."""
         return self.kind == "Service" and self.group in {"", "core"}
 
+    @property
+    def is_service_entry(self) -> bool:
+        """Whether it names a ServiceEntry."""
+        return (self.group, self.kind) == (ISTIO_GROUP, "ServiceEntry")
+
 
 @dataclass(frozen=True, slots=True)
 class BackendRef:
@@ -59,6 +65,16 @@ class BackendRef:
     port: int
     weight: int
     filters: tuple[FilterFact, ...]
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it names a Service."""
+        return self.kind == "Service" and self.group in {"", "core"}
+
+    @property
+    def is_hostname(self) -> bool:
+        """Whether it names the host of a ServiceEntry, as Istio has it: a kind of which there are no objects."""
+        return (self.group, self.kind) == (ISTIO_GROUP, "Hostname")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,9 @@ def read_parents(at: Field, namespace: str) -> tuple[ParentRef, ...]:
         for other in parents[:i]:
             if (one.group, one.kind, one.namespace, one.name) != (other.group, other.kind, other.namespace, other.name):
                 continue
-            if one.section == other.section and not (one.port != other.port and one.is_service):
+            if one.section == other.section and not (
+                one.port != other.port and (one.is_service or one.is_service_entry)
+            ):
                 field.fault("the same parent is named twice", "keep one, or give each another sectionName")
             elif bool(one.section) != bool(other.section):
                 field.fault("two references to one parent must both have a sectionName", "add it to each")

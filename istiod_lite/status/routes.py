@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from istiod_lite.compile.routes import attachment, references, unresolved, unsupported_filters
 from istiod_lite.compile.waypoints import BindingState, is_waypoint_class, service_binding
-from istiod_lite.facts import Gateway, RouteFact, Service
+from istiod_lite.facts import Gateway, RouteFact, Service, ServiceEntry
 from istiod_lite.facts.route import Unsupported
 from istiod_lite.status.condition import Condition
 from mesh.route import RouteKind
@@ -27,17 +27,21 @@ ROUTE_CONTROLLER: Final = "istio.io/gateway-controller"
 """Istio's name for itself in the status of routes, those of Services among them."""
 
 
-def taken_by_grpc(world: World) -> Mapping[tuple[str, str, str], frozenset[int | None]]:
+_Place = tuple[str, str, str, str]
+"""Kind, namespace and name of a parent, and a route's namespace."""
+
+
+def taken_by_grpc(world: World) -> Mapping[_Place, frozenset[int | None]]:
     """Where GRPCRoutes displace the HTTPRoutes of the same producer or consumer namespace (GEP-1294).
 
-    By service namespace, service name and route namespace: the ports that are taken, None for all.
+    By parent and route namespace: the ports that are taken, None for all.
     """
-    taken: defaultdict[tuple[str, str, str], set[int | None]] = defaultdict(set)
+    taken: defaultdict[_Place, set[int | None]] = defaultdict(set)
     for route in world.all(RouteFact):
         for parent in route.parents if route.kind is RouteKind.GRPC else ():
             found = attachment(world, parent)
             if found is not None and found.service is not None:
-                taken[parent.namespace, parent.name, route.meta.namespace].update(found.ports)
+                taken[parent.kind, parent.namespace, parent.name, route.meta.namespace].update(found.ports)
     return {key: frozenset(ports) for key, ports in taken.items()}
 
 
@@ -79,13 +83,14 @@ class RouteStatuses:
             yield Condition("PartiallyInvalid", holds=True, reason="UnsupportedValue", message=message)
 
     def _foreign(self, parent: ParentRef) -> Iterator[Condition]:
-        """Parents that are not Services but should have been."""
+        """Parents that are not Services or ServiceEntries but should have been."""
         gateway = self._world.get(Gateway, parent.namespace, parent.name) if parent.kind == "Gateway" else None
         if gateway is not None and is_waypoint_class(self._world, gateway.gateway_class):
             message = "routes do not attach to a waypoint but to the Services behind it (kind: Service, group: '')"
             yield Condition("Accepted", holds=False, reason="NotAllowedByListeners", message=message)
         elif parent.kind == "ServiceEntry":
-            yield Condition("Accepted", holds=False, reason="InvalidKind", message="ServiceEntries are not supported")
+            message = f"a ServiceEntry is of group networking.istio.io, not {parent.group!r}"
+            yield Condition("Accepted", holds=False, reason="InvalidKind", message=message)
 
     def _accepted(self, route: RouteFact, attached: Attachment) -> Condition:
         def no(reason: str, message: str) -> Condition:
@@ -106,8 +111,8 @@ class RouteStatuses:
     def _displaced(self, route: RouteFact, attached: Attachment) -> bool:
         if route.kind is not RouteKind.HTTP or attached.service is None:
             return False
-        service = attached.service
-        taken = self._taken.get((service.meta.namespace, service.meta.name, route.meta.namespace), frozenset())
+        service, parent = attached.service, attached.parent
+        taken = self._taken.get((parent.kind, parent.namespace, parent.name, route.meta.namespace), frozenset())
         everything = {one.port for one in service.ports if one.protocol == "TCP"}
         wanted = everything if None in attached.ports else set(attached.ports)
         return None in taken or (bool(wanted) and wanted <= taken)
@@ -127,12 +132,12 @@ class RouteStatuses:
         )
         return Condition("ResolvedRefs", holds=False, reason=lost[0].reason, message=message)
 
-    def _served(self, service: Service) -> Condition:
+    def _served(self, service: Service | ServiceEntry) -> Condition:
         """Whether a waypoint is there to carry the route out."""
         binding = service_binding(self._world, service, self._settings)
-        title = f"{service.meta.namespace}/{service.meta.name}"
+        title = f"{type(service).__name__} {service.meta.namespace}/{service.meta.name}"
         if binding is None:
-            message = f"Service {title} has no waypoint, so nothing follows this route: label it istio.io/use-waypoint"
+            message = f"{title} has no waypoint, so nothing follows this route: label it istio.io/use-waypoint"
             return Condition("ResolvedWaypoints", holds=False, reason="NoWaypoint", message=message)
         ready = binding.state is BindingState.READY
         reason = "ResolvedWaypoints" if ready else binding.state.value

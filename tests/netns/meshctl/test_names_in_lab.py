@@ -120,6 +120,19 @@ spec:
 """
 
 
+SPLIT = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: bank, namespace: shop}
+spec:
+  parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: bank}]
+  rules:
+  - matches: [{path: {value: /inside}}]
+    backendRefs: [{name: peers, port: 8080}]
+  - backendRefs: [{group: networking.istio.io, kind: Hostname, name: bank.example.com, port: 80}]
+"""
+
+
 def call(there: Lab, url: str, pod: str = "client", namespace: str = "shop") -> str:
     words = ("curl", "-sS", "--max-time", "8", "-w", " %{http_code}", url)
     return there.exec(pod, *words, namespace=namespace, code=None).out
@@ -158,7 +171,7 @@ def test_every_kind_of_name_leads_where_it_should(lab: MakeLab) -> None:
     assert "outside" in call(there, "http://bank.example.com/")
 
 
-def test_a_service_entry_has_a_waypoint_and_policies_of_its_own(lab: MakeLab) -> None:
+def test_a_service_entry_has_a_waypoint_with_policies_and_routes_of_its_own(lab: MakeLab) -> None:
     there = lab(SHOP)
     there.meshctl("waypoint", "create", "-n", "shop", "--wait", seconds=100)
     bank = address(there, "bank", "outside")
@@ -167,4 +180,8 @@ def test_a_service_entry_has_a_waypoint_and_policies_of_its_own(lab: MakeLab) ->
     there.wait(lambda: "outside" in call(there, "http://bank.example.com/"), "an answer")
     there.wait(lambda: call(there, "http://bank.example.com/secret").endswith(" 403"), "the policy of the waypoint")
     assert call(there, "http://bank.example.com/other").endswith(" 200")
+    there.apply(SPLIT)
+    there.wait(lambda: "web inside" in call(there, "http://bank.example.com/inside"), "the route of the ServiceEntry")
+    assert "bank outside" in call(there, "http://bank.example.com/other")
+    assert call(there, "http://bank.example.com/secret").endswith(" 403")
     assert "GET" in there.logs("waypoint", namespace="shop")

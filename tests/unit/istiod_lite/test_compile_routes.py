@@ -97,7 +97,8 @@ def test_a_backend_that_leads_nowhere_keeps_its_share(backend_of):
     )
     broken = backend_of("{name: b, kind: Bucket, group: example.org}")
     assert (broken.broken, broken.service) == (
-        "backend Bucket.example.org shop/b: only Services are supported", "",
+        ("backend Bucket.example.org shop/b: only Services, and hosts of ServiceEntries (kind Hostname, group "
+        "networking.istio.io) are supported"), "",
     )  # fmt: skip
 
 
