@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 STEADY: Final = str(Path(__file__).with_name("steady.py"))
 PORT: Final = 7000
 CLIENTS: Final = 32
 ESTABLISHED: Final = 1000
+PODS: Final = ("echo", "caller", "neighbour")
 NODES: Final = ("node-1", "node-2")
 WAITING: Final = 60.0
 
@@ -27,6 +29,7 @@ kind: Pod
 metadata: {{name: {name}, namespace: steady, labels: {{app: {app}}}}}
 spec:
   nodeName: {node}
+  serviceAccountName: {app}
   terminationGracePeriodSeconds: {grace}
   containers:
   - {{name: main, command: {command}{probe}}}
@@ -36,6 +39,18 @@ _SERVICE: Final = f"""
 apiVersion: v1
 kind: Namespace
 metadata: {{name: steady, labels: {{istio.io/dataplane-mode: ambient}}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: echo, namespace: steady}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: caller, namespace: steady}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: neighbour, namespace: steady}}
 ---
 apiVersion: v1
 kind: Service
@@ -72,6 +87,17 @@ def caller(name: str) -> str:
     return _POD.format(name=name, app=name, node="node-1", grace=0, command='["sleep", "infinity"]', probe="")
 
 
+NO_NEIGHBOURS: Final = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-neighbours, namespace: steady}
+spec:
+  selector: {matchLabels: {app: echo}}
+  action: DENY
+  rules: [{from: [{source: {principals: [cluster.local/ns/steady/sa/neighbour]}}]}]
+"""
+"""Denies a pod what it may otherwise."""
+
 MANIFESTS: Final = _SERVICE + server("echo") + caller("caller") + caller("neighbour")
 """What has to be in the lab before the load starts."""
 
@@ -83,6 +109,8 @@ class Mesh:
     lab: str
     prefix: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    releases: Path | None = None
+    """A folder that everybody may enter, for other installed versions."""
 
     def meshctl(self, *words: str, given: str = "") -> str:
         """What `meshctl WORDS` says; raises CalledProcessError."""
@@ -131,6 +159,35 @@ class Mesh:
                 process.kill()
                 process.wait()
 
+    def served(self, pod: str) -> bool:
+        """Whether a call from a pod is answered."""
+        words = ("lab", "exec", pod, "-n", "steady", "--", sys.executable, STEADY, "once", "echo", str(PORT))
+        done = subprocess.run(self._command(words), capture_output=True, check=False, env=self._environment)
+        return not done.returncode
+
+    def label(self, pod: str, label: str) -> None:
+        """Set a label of a pod."""
+        self.meshctl("lab", "label", "pod", pod, label, "-n", "steady")
+
+    def apply(self, manifests: str) -> None:
+        """Apply manifests."""
+        self.meshctl("lab", "apply", "-f", "-", given=manifests)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object."""
+        self.meshctl("lab", "delete", kind, name, "-n", "steady")
+
+    def get(self, kind: str, name: str, namespace: str = "steady") -> dict[str, Any] | None:
+        """An object; None if there is none of this name."""
+        listed = json.loads(self.meshctl("lab", "get", kind, "-n", namespace, "-o", "json"))
+        items = listed["items"] if listed["kind"] == "List" else [listed]
+        return next((one for one in items if one["metadata"]["name"] == name), None)
+
+    def enrolled(self, pod: str) -> bool:
+        """Whether a pod is marked as captured."""
+        found = self.get("pods", pod) or {"metadata": {}}
+        return "ambient.istio.io/redirection" in found["metadata"].get("annotations", {})
+
     def pids(self, part: str) -> set[int]:
         """The processes of the whole lab that are this part of ztunnel: `keeper`, `supervisor`, or a pod's worker.
 
@@ -151,9 +208,10 @@ class Mesh:
         lines = self._ask(node, "15020/metrics").splitlines()
         return next((float(line.split()[1]) for line in lines if line.split()[:1] == [name]), None)
 
-    def dump(self, node: str) -> str:
-        """The configuration in force on a node."""
-        return self._ask(node, "15000/config_dump")
+    def version(self, node: str) -> str:
+        """The version of a node's supervisor; nothing if there is none."""
+        told = self._ask(node, "15000/config_dump")
+        return str(json.loads(told)["version"]) if told else ""
 
     def wait(self, what: str, ready: Callable[[], object], seconds: float = WAITING) -> float:
         """Ask until it is so; how long that took. Raises NeverCame."""
@@ -184,9 +242,11 @@ class Load:
 @contextmanager
 def lab(name: str) -> Iterator[Mesh]:
     """A lab of two nodes with all that the scenarios need; taken down at the end whatever happens."""
-    mesh = Mesh(name)
-    try:
-        mesh.meshctl("lab", "up", name, "-f", "-", "--nodes", "2", given=MANIFESTS)
-        yield mesh
-    finally:
-        mesh.meshctl("lab", "down", name)
+    with tempfile.TemporaryDirectory(prefix="ambit-releases-") as folder:
+        Path(folder).chmod(0o755)
+        mesh = Mesh(name, releases=Path(folder))
+        try:
+            mesh.meshctl("lab", "up", name, "-f", "-", "--nodes", "2", given=MANIFESTS)
+            yield mesh
+        finally:
+            mesh.meshctl("lab", "down", name)
