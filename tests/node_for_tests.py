@@ -25,6 +25,7 @@ from tests.pki_for_tests import authority
 from tests.tunnel_ends import until
 from ztunnel.keeper.listeners import Listeners
 from ztunnel.supervisor.door import attend, open_door
+from ztunnel.supervisor.expiry import Expiry
 from ztunnel.supervisor.ledger import Ledger
 from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.roster import Entry, Roster
@@ -81,6 +82,7 @@ class Node:
         self.metrics = Metrics("test")
         self.ledger = Ledger(self.state, self.place, self.metrics, self.records.extend)
         self.tally = Tally(self.metrics)
+        self.expiry = Expiry(self.metrics)
         self.ttl = timedelta(hours=1)
         self.signed: list[Pod] = []
         self.workers: list[Worker] = []
@@ -112,10 +114,17 @@ class Node:
         self.issued[pod.name] = pki.leaf_of(chain.certificates)
         return chain
 
+    def expires(self, pod: str) -> float | None:
+        """When the certificate of a pod's worker expires, as the supervisor shows it."""
+        name, labels = "ambit_certificate_expiry_timestamp_seconds", {"namespace": "shop", "pod": pod}
+        return self.metrics.registry.get_sample_value(name, labels)
+
     def forget_everything(self) -> None:
         """As a supervisor that has just started, and has not heard of istiod."""
         self.state = State()
-        self.ledger = Ledger(self.state, self.place, Metrics("test"), self.records.extend)
+        self.metrics = Metrics("test")
+        self.expiry = Expiry(self.metrics)
+        self.ledger = Ledger(self.state, self.place, self.metrics, self.records.extend)
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
@@ -185,6 +194,7 @@ class Node:
             revoked=self.revoked,
             report=lambda one: self.ledger.take(entry.pod, one),
             named=lambda one: self.tally.take(entry.pod, one),
+            hold=lambda until: self.expiry.hold(entry, until),
         )
         with self.roster.speaking(entry):
             await session.run()

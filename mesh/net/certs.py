@@ -92,17 +92,20 @@ async def keep(
     When `sign` fails it is asked again after 0.5 s, doubling to 150 s, give or take a fifth; meanwhile the old
     certificate serves until it expires. The key never leaves this process. All waiting is on trio's clock.
     """
-    pause = 0.0
+    pause, held = 0.0, "there is none"
     while True:
         try:
             credentials, leaf = await _renewed(sign, identity, utcnow)
         except SigningFailed as fault:
             pause = min(_LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE)
-            _log.warning("no certificate for %s: %s; asking again in about %.1f s", identity, fault, pause)
+            _log.warning(
+                "no new certificate for %s, %s: %s; asking again in about %.1f s", identity, held, fault, pause
+            )
             await trio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads clients, guards nothing
             continue
         pause = 0.0
         _log.info("certificate for %s, good until %s", identity, leaf.not_valid_after_utc.isoformat())
+        held = f"the one in force is good until {leaf.not_valid_after_utc.isoformat()}"
         on_new(credentials)
         await trio.sleep(max(_FIRST_PAUSE, (pki.renew_at(leaf) - utcnow()).total_seconds()))
 

@@ -26,6 +26,7 @@ from ztunnel.channel.message import (
     Forget,
     FromSupervisor,
     FromWorker,
+    Hold,
     Report,
     Resolve,
     Resolved,
@@ -68,11 +69,13 @@ class Scene:
         self.stream, theirs = trio.testing.memory_stream_pair()
         self.reports: list[Report] = []
         self.namings: list[Naming] = []
+        self.held: list[int] = []
         self.requests: list[tuple[Pod, bytes]] = []
         self.authority_refuses = False
         self.session = Session(
             Pod("uid", "web", "shop", "web"), theirs, self.state, Place("cluster.local", "Kubernetes", ""),
             sign=self.sign, revoked=CrlFile(None), report=self.reports.append, named=self.namings.append,
+            hold=self.held.append,
         )  # fmt: skip
         self.snapshot = Snapshot()
         self.known: set[str] = set()
@@ -198,6 +201,12 @@ async def test_a_refusal_of_the_authority_is_passed_on(scene):
     (answer,) = await scene.hear()
     assert isinstance(answer, Unsigned)
     assert (answer.refusal.reason, answer.refusal.detail) == (Reason.NO_CERTIFICATE, "not today")
+
+
+async def test_until_when_a_certificate_is_good_is_passed_on(scene):
+    await scene.say(Hold(1_800_000_000))
+    await trio.testing.wait_all_tasks_blocked()
+    assert scene.held == [1_800_000_000]
 
 
 async def test_reports_are_passed_on(scene):

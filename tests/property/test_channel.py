@@ -21,6 +21,7 @@ from ztunnel.channel.frames import ChannelError, Frames, frame
 from ztunnel.channel.message import (
     Ask,
     Forget,
+    Hold,
     Report,
     Resolve,
     Resolved,
@@ -66,6 +67,7 @@ QUESTIONS = st.one_of(
     st.builds(Ask, st.lists(IPS, max_size=5).map(tuple)),
     st.builds(Forget, st.lists(IPS, max_size=5).map(tuple)),
     st.builds(Sign, TEXTS),
+    st.builds(Hold, st.integers(0, 2**40)),
     st.builds(Report, SIGHTINGS, st.integers(0, 2**40)),
     st.builds(Resolve, NAMES),
     st.builds(Naming, st.sampled_from(list(Outcome)), st.sampled_from(["A", "AAAA", "other"]),

@@ -51,6 +51,13 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Worker: my certificate is good until then (Unix time, whole seconds). Whoever watches the node is to see it."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Worker: this happened. `dropped` counts what could not be told before it."""
 
@@ -104,7 +111,7 @@ class Resolved:
     addresses: tuple[IP, ...] = ()
 
 
-FromWorker = Ask | Forget | Sign | Report | Resolve | Naming
+FromWorker = Ask | Forget | Sign | Hold | Report | Resolve | Naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ _KINDS: Final[dict[str, tuple[type[Any], Callable[[Any], Any]]]] = {
 _NAMES: Final = {kind: name for name, (kind, _) in _KINDS.items()}
 
 
-def to_supervisor(message: FromWorker) -> Document:
+def to_supervisor(message: FromWorker) -> Document:  # noqa: PLR0911 -- one for each message
     """A worker's message for the channel: one key, which says what it is."""
     match message:
         case Ask(destinations):
@@ -133,6 +140,8 @@ def to_supervisor(message: FromWorker) -> Document:
             return {"forget": {"destinations": [str(ip) for ip in destinations]}}
         case Sign(csr):
             return {"sign": {"csr": csr}}
+        case Hold(until):
+            return {"hold": {"until": until}}
         case Report(sighting, dropped):
             return {"report": {"sighting": sightings.to_document(sighting), "dropped": dropped}}
         case Resolve(name):
@@ -163,7 +172,7 @@ def to_worker(message: FromSupervisor) -> Document:
             return {"resolved": {"name": name, "known": known, "alias": alias, "addresses": found}}
 
 
-def from_worker(document: Document) -> FromWorker:
+def from_worker(document: Document) -> FromWorker:  # noqa: PLR0911 -- one for each message
     """Read what a worker said. Raises ChannelError."""
     kind, body = _only(document)
     match kind:
@@ -173,6 +182,8 @@ def from_worker(document: Document) -> FromWorker:
             return Forget(_destinations(kind, body))
         case "sign":
             return Sign(Fields(kind, body, ("csr",)).text("csr"))
+        case "hold":
+            return Hold(Fields(kind, body, ("until",)).number("until", 0))
         case "report":
             fields = Fields(kind, body, ("sighting", "dropped"))
             return Report(fields.required("sighting", sightings.from_document), fields.number("dropped", 0))

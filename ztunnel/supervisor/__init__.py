@@ -4,7 +4,7 @@ state     the snapshot as istiod tells it.
 roster    the node's workers, as the keeper tells.
 door      lets them in; session: one worker's conversation; share: which part of the snapshot is its.
 names     what a host name means to a pod.
-signing   certificates for the pods.
+signing   certificates for the pods; expiry: when those in force end.
 ledger    the access log and the metrics; tally: those of names; pages: what is shown over HTTP.
 
 When istiod is away everything known goes on. When the supervisor is away the workers go on with what they know, and

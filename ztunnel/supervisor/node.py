@@ -21,6 +21,7 @@ from mesh.xds.resource import NODE_TYPES
 from ztunnel import confine
 from ztunnel.config import Config
 from ztunnel.supervisor.door import attend, open_door
+from ztunnel.supervisor.expiry import Expiry
 from ztunnel.supervisor.ledger import Ledger
 from ztunnel.supervisor.pages import admin_pages, metrics_pages, readiness_pages
 from ztunnel.supervisor.place import Place
@@ -51,6 +52,7 @@ class Node:
         self._metrics = Metrics(version("ambit-mesh"))
         self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
         self._tally = Tally(self._metrics)
+        self._expiry = Expiry(self._metrics)
         self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
         self._lacks = confine.lacks(confine.worker(confine.FIRST_WORKER_UID))
         self._revoked = CrlFile(config.crl_path)
@@ -109,9 +111,13 @@ class Node:
             revoked=self._revoked,
             report=lambda report: self._ledger.take(entry.pod, report),
             named=lambda naming: self._tally.take(entry.pod, naming),
+            hold=lambda until: self._expiry.hold(entry, until),
         )
-        with self._roster.speaking(entry):
-            await session.run()
+        try:
+            with self._roster.speaking(entry):
+                await session.run()
+        finally:
+            self._expiry.forget(entry)
 
     def _show_gauges(self) -> None:
         state, roster, gauge = self._state, self._roster, self._metrics.gauge

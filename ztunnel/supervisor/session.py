@@ -22,6 +22,7 @@ from ztunnel.channel.message import (
     Forget,
     FromSupervisor,
     FromWorker,
+    Hold,
     Report,
     Resolve,
     Revoked,
@@ -62,6 +63,7 @@ class Session:
         revoked: CrlFile,
         report: Callable[[Report], None],
         named: Callable[[Naming], None],
+        hold: Callable[[int], None],
     ) -> None:
         self._pod = pod
         self._stream = stream
@@ -73,6 +75,7 @@ class Session:
         self._named = named
         self._unnamed: deque[str] = deque(maxlen=MOST_NAMES)
         """Names that were asked for and not answered yet; of too many the first has been given up by now."""
+        self._hold = hold
         self._greeted = False
         self._asked: dict[IP, None] = {}
         self._answered: set[IP] = set()
@@ -114,6 +117,8 @@ class Session:
                     raise ChannelError("a worker may ask for one certificate at a time")
                 self._signing = True
                 nursery.start_soon(self._have_signed, csr)
+            case Hold(until):
+                self._hold(until)
             case Report():
                 self._report(message)
             case Resolve(name):

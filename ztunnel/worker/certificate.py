@@ -71,6 +71,8 @@ class Certificate:
         self._lists: tuple[CertificateRevocationList, ...] = ()
         self._authorities = b""
         self.present = trio.Event()
+        self.installed: Callable[[datetime], None] = _nothing
+        """Called with the end of every new certificate."""
         self.renewed: Callable[[ClientTls], None] = _nothing
         """Called with every new certificate but the first."""
 
@@ -89,6 +91,7 @@ class Certificate:
         self._server, self._client = server, client
         self._authorities = credentials.roots_pem + credentials.chain_pem
         self._believe()
+        self.installed(self._expires)
         if self.present.is_set():
             self.renewed(client)
         self.present.set()
@@ -107,6 +110,11 @@ class Certificate:
         strange = self.revoked.replace(self._lists, self._authorities)
         if strange:
             _log.warning("%d revocation lists were signed by no authority of ours and are not believed", strange)
+
+    @property
+    def expires(self) -> datetime | None:
+        """The end of the certificate in force; None if there is none yet."""
+        return self._expires
 
     def client(self) -> ClientTls | Refusal:
         """For calls; a Refusal when there is no certificate that is still good."""
@@ -129,5 +137,5 @@ def _utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def _nothing(_tls: ClientTls) -> None:
+def _nothing(_: object) -> None:
     return

@@ -19,6 +19,7 @@ from ztunnel.channel.message import (
     Ask,
     Forget,
     FromSupervisor,
+    Hold,
     Report,
     Resolve,
     Sign,
@@ -50,7 +51,7 @@ class Link:
     def __init__(self, connect: Connect, receive: Callable[[FromSupervisor], None]) -> None:
         self._connect = connect
         self._receive = receive
-        self._questions: deque[Ask | Forget | Sign | Resolve | Naming] = deque()
+        self._questions: deque[Ask | Forget | Sign | Hold | Resolve | Naming] = deque()
         self._reports: deque[Sighting] = deque()
         self._dropped = 0
         self._pause = _FIRST_PAUSE
@@ -63,7 +64,7 @@ class Link:
         self.begun: Callable[[], None] = _nothing
         """Called when a connection begins; what was asked on the one before it must be asked again."""
 
-    def send(self, message: Ask | Forget | Sign | Resolve | Naming) -> bool:
+    def send(self, message: Ask | Forget | Sign | Hold | Resolve | Naming) -> bool:
         """Send a question; False if there is no connection, and it is not kept: a new one begins with the greeting."""
         if isinstance(message, Resolve | Naming) and len(self._questions) >= _NAMES:
             return False

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -18,7 +19,7 @@ from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
 from mesh.quota import Quota
 from mesh.refusal import Refusal
-from ztunnel.channel.message import FromSupervisor, Resolved, Revoked, Signed, Unsigned, Update
+from ztunnel.channel.message import FromSupervisor, Hold, Resolved, Revoked, Signed, Unsigned, Update
 from ztunnel.channel.naming import Naming
 from ztunnel.drain import Drain, Word, heard
 from ztunnel.worker.accept import Refuse, Serve, accept
@@ -56,7 +57,8 @@ class Service:
         servers = tuple(parse_ip(text) for text in start.settings.nameservers.split())
         self._upstream = Upstream(servers, self._lookup.leads_here)
         self._names = Names(self._link.send, self._upstream, self._tell_of_name)
-        self._link.begun = self._petitioner.stir
+        self._link.begun = self._resume
+        self._certificate.installed = self._tell_expiry
         self._accepting = trio.CancelScope()
         self._connections = trio.CancelScope()
         self._drain: Drain | None = None
@@ -168,6 +170,15 @@ class Service:
             certified=lambda: None if isinstance(tls := self._certificate.client(), ClientTls) else tls,
             timeout=self._start.settings.connect_timeout,
         )
+
+    def _resume(self) -> None:
+        """A connection to a supervisor began: it may be another one, that knows nothing of our certificate."""
+        self._petitioner.stir()
+        if self._certificate.expires is not None:
+            self._tell_expiry(self._certificate.expires)
+
+    def _tell_expiry(self, expires: datetime) -> None:
+        self._link.send(Hold(int(expires.timestamp())))
 
     def _receive(self, message: FromSupervisor) -> None:
         match message:

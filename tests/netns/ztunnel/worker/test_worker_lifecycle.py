@@ -63,6 +63,42 @@ async def test_shutdown_forced_drain(pair, side):
     assert (await pair.told(outbound=side == "web")).refusal.reason is Reason.DRAINING
 
 
+@pytest.mark.parametrize("side", ["web", "db"])
+async def test_relieved_it_lets_connections_live_for_longer_than_told_to_end(pair, side):
+    """Nothing is reset; its tunnels say GOAWAY, so that new streams go elsewhere. Told to end, it ends in seconds."""
+    client, server, _ = await connect(pair)
+    worker = getattr(pair, side).worker
+    worker.process.send_signal(signal.SIGUSR1)
+    await trio.sleep(2.5)  # longer than the time to drain of one that is told to end
+    await exchange(client, server)
+    assert worker.process.poll() is None
+    worker.tell_to_end()
+    assert await worker.ended() == 0
+    await assert_reset(client)
+
+
+async def test_relieved_it_ends_with_its_last_connection(pair):
+    client, server, _ = await connect(pair)
+    pair.web.worker.process.send_signal(signal.SIGUSR1)
+    await exchange(client, server)
+    await client.aclose()
+    await server.aclose()
+    assert await pair.web.worker.ended() == 0
+    assert (await pair.told(outbound=True)).refusal is None
+
+
+async def test_told_to_end_twice_a_worker_ends_at_once(pair):
+    client, server, _ = await connect(pair)
+    pair.db.worker.tell_to_end()
+    with trio.move_on_after(0.2):
+        await pair.db.worker.ended()
+    with trio.fail_after(1.5):
+        pair.db.worker.tell_to_end()
+        assert await pair.db.worker.ended() == 0
+    await assert_reset(client)
+    await assert_reset(server)
+
+
 async def test_a_successor_serves_while_its_predecessor_drains(pair):
     client, server, application = await connect(pair)
     successor = pair.node.start_worker("db", pair.db.place.namespace, pair.db.listeners)
@@ -149,6 +185,23 @@ async def test_certificate_rotation(pair):
     await exchange(client, server)
     fresh = await pair.web.call(pair.db.address(), 8080)
     await exchange(fresh, await application.accept())
+
+
+async def test_certificates_are_renewed_by_the_next_supervisor(pair):
+    """And it is told of the one in force, which it had no part in."""
+    pair.node.ttl = timedelta(seconds=6)
+    pair.web.worker.tell_to_end()
+    await pair.web.worker.ended()
+    pair.web.worker = pair.node.start_worker("web", pair.web.place.namespace, pair.web.listeners)
+    await pair.web.worker.serving()
+    async with pair.node.away():
+        signed = len(pair.node.signed)
+        pair.node.forget_everything()
+    await until(lambda: pair.node.expires("web") is not None)
+    first = pair.node.expires("web")
+    pair.node.know(pair.web.workload, pair.db.workload, pair.service)
+    await until(lambda: len(pair.node.signed) > signed and pair.node.expires("web") > first)
+    await connect(pair)
 
 
 async def test_an_expired_certificate_refuses_with_the_reason(pair):
