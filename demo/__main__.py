@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.kills import mesh
 from demo.scene import Scene
 from demo.stage import Stage
-from demo.steps import enrolment, failures, memory, plaintext, policy, requests
+from demo.steps import enrolment, failures, memory, plaintext, policy, requests, upgrade
 from demo.user import PROGRAM, CommandFailed, NeverCame, User
 
 STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
@@ -29,6 +30,7 @@ STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
     ("A worker is killed", failures.worker_killed),
     ("The supervisors of all nodes are killed", failures.supervisors_killed),
     ("What it costs", memory.table),
+    ("Every node goes to another version of ztunnel", upgrade.under_load),
 )
 
 TRY_NEXT = """
@@ -60,7 +62,7 @@ def play(scene: Scene) -> None:
         scene.stage.step(title)
         try:
             show(scene)
-        except (CommandFailed, NeverCame, subprocess.TimeoutExpired) as problem:
+        except (CommandFailed, NeverCame, mesh.NeverCame, subprocess.SubprocessError) as problem:
             scene.stage.check(f"the step '{title}' could be shown", held=False, evidence=problem)
             return
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 STEADY: Final = str(Path(__file__).with_name("steady.py"))
+NAMESPACE: Final = "steady"
 PORT: Final = 7000
 CLIENTS: Final = 32
 ESTABLISHED: Final = 1000
@@ -135,14 +136,14 @@ class Mesh:
 
     def once(self, pod: str, host: str = "echo") -> float:
         """Call once from a pod; how many seconds it took. Raises CalledProcessError if it is refused."""
-        words = ("lab", "exec", pod, "-n", "steady", "--", sys.executable, STEADY, "once", host, str(PORT))
+        words = ("lab", "exec", pod, "-n", NAMESPACE, "--", sys.executable, STEADY, "once", host, str(PORT))
         return float(self.meshctl(*words))
 
     @contextmanager
     def load(self, pod: str = "caller", *, clients: int = CLIENTS, established: int = ESTABLISHED) -> Iterator[Load]:
         """Load from a pod to the service while the block runs; what became of it is told afterwards."""
         call = (sys.executable, STEADY, "call", "echo", str(PORT), str(clients), str(established))
-        process = self.start("lab", "exec", pod, "-n", "steady", "--", *call)
+        process = self.start("lab", "exec", pod, "-n", NAMESPACE, "--", *call)
         load = Load()
         try:
             assert process.stdout is not None
@@ -161,13 +162,13 @@ class Mesh:
 
     def served(self, pod: str) -> bool:
         """Whether a call from a pod is answered."""
-        words = ("lab", "exec", pod, "-n", "steady", "--", sys.executable, STEADY, "once", "echo", str(PORT))
+        words = ("lab", "exec", pod, "-n", NAMESPACE, "--", sys.executable, STEADY, "once", "echo", str(PORT))
         done = subprocess.run(self._command(words), capture_output=True, check=False, env=self._environment)
         return not done.returncode
 
     def label(self, pod: str, label: str) -> None:
         """Set a label of a pod."""
-        self.meshctl("lab", "label", "pod", pod, label, "-n", "steady")
+        self.meshctl("lab", "label", "pod", pod, label, "-n", NAMESPACE)
 
     def apply(self, manifests: str) -> None:
         """Apply manifests."""
@@ -175,9 +176,9 @@ class Mesh:
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object."""
-        self.meshctl("lab", "delete", kind, name, "-n", "steady")
+        self.meshctl("lab", "delete", kind, name, "-n", NAMESPACE)
 
-    def get(self, kind: str, name: str, namespace: str = "steady") -> dict[str, Any] | None:
+    def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> dict[str, Any] | None:
         """An object; None if there is none of this name."""
         listed = json.loads(self.meshctl("lab", "get", kind, "-n", namespace, "-o", "json"))
         items = listed["items"] if listed["kind"] == "List" else [listed]
