@@ -11,13 +11,14 @@ import trio.testing
 
 from mesh import pki
 from mesh.net.certs import SigningFailed
+from mesh.net.crlfile import CrlFile
 from mesh.net.metrics import Metrics
 from mesh.net.tls import ClientTls, ServerTls
 from mesh.policy import Action, Policy, Scope
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Put
 from mesh.workload import Workload
-from ztunnel.channel.message import FromSupervisor, Hold, Update
+from ztunnel.channel.message import FromSupervisor, Hold, Signed, Unsigned, Update
 from ztunnel.supervisor.expiry import Expiry
 from ztunnel.supervisor.place import Place
 from ztunnel.supervisor.roster import Entry
@@ -92,7 +93,12 @@ class Scene:
 
     async def _converse(self, stream: trio.abc.Stream) -> None:
         hold = lambda until: self.expiry.hold(Entry(WEB, 7, 9), until)
-        await Session(WEB, stream, self.state, PLACE, sign=self._sign, report=lambda _: None, hold=hold).run()
+        nobody = lambda _: None
+        session = Session(
+            WEB, stream, self.state, PLACE,
+            sign=self._sign, revoked=CrlFile(None), report=nobody, named=nobody, hold=hold,
+        )  # fmt: skip
+        await session.run()
 
     async def _sign(self, signed_for: Pod, csr: bytes) -> pki.Chain:
         if not self.state.connected:
@@ -104,7 +110,7 @@ class Scene:
     def _receive(self, message: FromSupervisor) -> None:
         if isinstance(message, Update):
             self.lookup.take(message)
-        else:
+        elif isinstance(message, Signed | Unsigned):
             self._petitioner.take(message)
 
 
