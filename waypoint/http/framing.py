@@ -19,6 +19,9 @@ STEP: Final = 64 * 1024
 """The most bytes that one Body of HTTP/1.1 holds."""
 
 
+_END: Final = End()
+
+
 class Reader(Protocol):
     """One way to find the end."""
 
@@ -38,7 +41,7 @@ class Length:
     def read(self, buffer: bytearray) -> Event | None:
         """See `Reader`."""
         if not self._left:
-            return End()
+            return _END
         data = _cut(buffer, min(self._left, STEP))
         self._left -= len(data)
         return Body(data, len(data)) if data else None
@@ -136,6 +139,10 @@ def last_chunk(trailers: Headers = ()) -> bytes:
 
 
 def _cut(buffer: bytearray, size: int) -> bytes:
+    if size >= len(buffer):
+        data = bytes(buffer)
+        buffer.clear()
+        return data
     data = bytes(memoryview(buffer)[:size])
     del buffer[:size]
     return data

@@ -29,6 +29,8 @@ _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 ONE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+_SPECIAL: Final = ONE_HOP | {b"host", b"content-length", b"te"}
+"""Fields that say something about the message itself, or about this hop."""
 SECRET: Final = frozenset({b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"})
 """Fields of which no copy is kept."""
 NOT_IN_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})
@@ -37,6 +39,9 @@ _SHORT: Final = 64
 _KEPT: Final = 4096
 _passed: Final[set[tuple[bytes, bytes]]] = set()
 """Short fields that were found good lately: most heads say again what others said."""
+
+_known: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+"""Short lines that were read lately."""
 
 REASONS: Final = {one.value: one.phrase.encode() for one in HTTPStatus}
 
@@ -84,10 +89,9 @@ def split(section: bytes) -> list[bytes] | Fault:
     """The lines of a header section that ends with an empty line, which is not among them."""
     text = section.removesuffix(b"\r\n\r\n")
     lines = text.split(b"\r\n")
-    if b"\n" in text or b"\r" in text:
-        for line in lines:
-            if b"\n" in line or b"\r" in line:
-                return Fault(400, "a line ends without CR LF")
+    breaks = len(lines) - 1
+    if text.count(b"\n") != breaks or text.count(b"\r") != breaks:
+        return Fault(400, "a line ends without CR LF")
     if len(lines) > MAX_FIELDS + 1:
         return Fault(431, f"more than {MAX_FIELDS} header fields")
     return lines
@@ -116,23 +120,30 @@ def status_line(line: bytes) -> StatusLine | Fault:
 
 def fields(lines: list[bytes]) -> Fields | Fault:
     """Read the header fields (RFC 9112, section 5) and take off those that are for this hop."""
-    pairs: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[bytes, bytes]] = []
+    special: list[tuple[bytes, bytes]] = []
     for line in lines:
-        found = _FIELD.fullmatch(line)
-        if found is None:
-            folded = line[:1] in {b" ", b"\t"}
-            return Fault(400, "a header line is folded" if folded else "a header line is malformed")
-        pairs.append((found[1].lower(), found[2]))
-    hosts = [text for name, text in pairs if name == b"host"]
+        pair = _known.get(line) or _field(line)
+        if isinstance(pair, Fault):
+            return pair
+        if pair[0] in _SPECIAL:
+            special.append(pair)
+            if pair[0] == b"content-length" or (pair[0] == b"te" and pair[1].lower() == b"trailers"):
+                headers.append(pair)
+        else:
+            headers.append(pair)
+    hosts = [text for name, text in special if name == b"host"]
     if len(hosts) > 1 or (hosts and not is_authority(hosts[0])):
         return Fault(400, "the Host header is not one authority")
-    framing = _framing(pairs)
+    framing = _framing(special)
     if isinstance(framing, Fault):
         return framing
-    options = frozenset(_tokens(pairs, b"connection"))
-    upgrade = b", ".join(text for name, text in pairs if name == b"upgrade") if b"upgrade" in options else b""
+    options = frozenset(_tokens(special, b"connection"))
+    if options:
+        headers = [pair for pair in headers if pair[0] not in options or pair[0] in _SPECIAL]
+    upgrade = b", ".join(text for name, text in special if name == b"upgrade") if b"upgrade" in options else b""
     return Fields(
-        headers=tuple(pair for pair in pairs if _end_to_end(pair, options)),
+        headers=tuple(headers),
         host=hosts[0] if hosts else None,
         length=framing[0],
         chunked=framing[1],
@@ -254,10 +265,14 @@ def _tokens(pairs: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     ]
 
 
-def _end_to_end(pair: tuple[bytes, bytes], options: frozenset[bytes]) -> bool:
-    name, text = pair
-    if name == b"te":
-        return text.lower() == b"trailers"
-    if name == b"content-length":
-        return True
-    return name != b"host" and name not in ONE_HOP and name not in options
+def _field(line: bytes) -> tuple[bytes, bytes] | Fault:
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        folded = line[:1] in {b" ", b"\t"}
+        return Fault(400, "a header line is folded" if folded else "a header line is malformed")
+    pair = found[1].lower(), found[2]
+    if len(line) <= 2 * _SHORT and pair[0] not in SECRET:
+        if len(_known) >= _KEPT:
+            _known.clear()
+        _known[line] = pair
+    return pair

@@ -145,7 +145,7 @@ class Http1:
         """The next head with its empty line, taken from the buffer once it is whole."""
         buffer = self._buffer
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
-        if _LONE_LINE_FEED.search(buffer, self._scanned, end if end >= 0 else len(buffer)):
+        if end < 0 and _LONE_LINE_FEED.search(buffer, self._scanned):
             return Fault(400, "a line ends without CR LF")
         if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
             return Fault(431, f"the head is larger than {MAX_HEAD} bytes")

@@ -65,6 +65,7 @@ class Link:
         "_parted",
         "_parties",
         "_relay",
+        "_resumes",
         "_said",
         "_thirsty",
         "_untaken",
@@ -82,6 +83,8 @@ class Link:
         """Streams that found no room."""
         self._said = 0
         """Body bytes handed to the codec since the last flush."""
+        self._resumes = False
+        """Something was said on which what was received already may have waited."""
         self._untaken = 0
         """Bytes from the peer for which it gets no credit yet."""
         self._dirty = False
@@ -122,6 +125,8 @@ class Link:
         self._codec.send(stream, event)
         if type(event) is Body:
             self._said += len(event.data)
+        else:
+            self._resumes = True
         if not self._dirty:
             self._touch()
 
@@ -208,7 +213,9 @@ class Link:
         if self._gone:
             return
         codec, carrier = self._codec, self._carrier
-        self._hear(codec.resume())
+        if self._resumes:
+            self._resumes = False
+            self._hear(codec.resume())
         out = codec.take()
         self._said = 0
         if out:
