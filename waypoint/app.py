@@ -26,6 +26,7 @@ from mesh.xds.node import Node as XdsNode
 from mesh.xds.resource import WAYPOINT_TYPES
 from waypoint.config import Config
 from waypoint.journal import Journal
+from waypoint.names import Names
 from waypoint.pages import admin_pages, metrics_pages, readiness_pages
 from waypoint.scene import Scene
 from waypoint.server import Server
@@ -56,6 +57,9 @@ class _Waypoint:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._state = State()
+        self._names = Names(config.gateway, lambda: self._state.snapshot)
+        self._state.completed = self._names.filled
+        self._names.changed = self._state.apply
         self._metrics = Metrics(version("ambit-mesh"))
         self._deadlines = Deadlines()
         self._journal = Journal(self._metrics, AccessLog(), self._deadlines)
@@ -73,6 +77,7 @@ class _Waypoint:
                 nursery.start_soon(admin.serve, inspection, admin_pages(state, self._config.gateway))
                 nursery.start_soon(self._follow_istiod)
                 nursery.start_soon(self._keep_certificate)
+                nursery.start_soon(self._names.run)
                 nursery.start_soon(self._work)
                 async for number in signals:
                     _log.info("%s: %s", signal.Signals(number).name, "ending now" if state.draining else "draining")

@@ -25,6 +25,8 @@ class State:
         self.draining = False
         self.complete = trio.Event()
         """The credentials are there, and everything was told once."""
+        self.completed: Callable[[Sequence[Change]], Sequence[Change]] = lambda changes: changes
+        """Adds to what istiod tells what it leaves us to find out."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after the snapshot has changed."""
         self.on_credentials: Callable[[Credentials], None] = lambda _: None
@@ -33,7 +35,7 @@ class State:
 
     def apply(self, changes: list[Change]) -> Sequence[Rejection]:
         """Take in changes. Whatever could be read is accepted."""
-        self.snapshot = self.snapshot.apply(changes)
+        self.snapshot = self.snapshot.apply(self.completed(changes))
         self.on_change()
         return ()
 

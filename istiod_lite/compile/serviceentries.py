@@ -77,25 +77,15 @@ def unhonoured(world: World, entry: ServiceEntry, settings: Settings) -> tuple[s
     faults = [fault for host in entry.hosts if (fault := host_fault(world, entry, host, settings))]
     if entry.ranges:
         faults.append(f"address ranges are not supported: {', '.join(entry.ranges)}")
-    bound = service_binding(world, entry, settings) is not None
-    if bound and entry.resolves and (names := _names(entry)):
-        faults.append(f"its waypoint resolves no host names, so it does not call these endpoints: {', '.join(names)}")
     if not entry.resolves and not entry.addresses and any("*" in host for host in entry.hosts):
         faults.append("a wildcard host without an address is never recognised")
     if any(one.protocol == "UDP" for one in entry.ports):
         faults.append("UDP ports are not served")
-    if entry.resolution == "NONE" and bound:
+    if entry.resolution == "NONE" and service_binding(world, entry, settings) is not None:
         faults.append("with resolution NONE its waypoint knows no endpoint, so its calls are refused")
     if any(one != "*" for one in entry.export_to):
         faults.append("exportTo has no effect: every namespace sees it")
     return tuple(faults)
-
-
-def _names(entry: ServiceEntry) -> tuple[str, ...]:
-    """The endpoints of which only a host name is known."""
-    if not entry.endpoints and entry.selector is None:
-        return entry.hosts
-    return tuple(one.address for one in entry.endpoints if one.ip is None)
 
 
 def _endpoint(

@@ -100,6 +100,16 @@ spec:
   address: {web}
   labels: {{app: machine, networking.istio.io/tunnel: http}}
 """
+RESOLVED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: far, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+spec:
+  hosts: [far.example.com]
+  ports: [{name: http, number: 80, protocol: HTTP, targetPort: 8080}]
+  resolution: DNS
+  endpoints: [{address: bank.outside.svc.cluster.local}]
+"""
 DENIED = """
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -177,6 +187,7 @@ def test_a_service_entry_has_a_waypoint_with_policies_and_routes_of_its_own(lab:
     bank = address(there, "bank", "outside")
     there.apply(STATIC.format(bank=bank, labels=", labels: {istio.io/use-waypoint: waypoint}"))
     there.apply(GUARDED)
+    there.apply(RESOLVED)
     there.wait(lambda: "outside" in call(there, "http://bank.example.com/"), "an answer")
     there.wait(lambda: call(there, "http://bank.example.com/secret").endswith(" 403"), "the policy of the waypoint")
     assert call(there, "http://bank.example.com/other").endswith(" 200")
@@ -184,4 +195,5 @@ def test_a_service_entry_has_a_waypoint_with_policies_and_routes_of_its_own(lab:
     there.wait(lambda: "web inside" in call(there, "http://bank.example.com/inside"), "the route of the ServiceEntry")
     assert "bank outside" in call(there, "http://bank.example.com/other")
     assert call(there, "http://bank.example.com/secret").endswith(" 403")
-    assert "GET" in there.logs("waypoint", namespace="shop")
+    there.wait(lambda: "bank outside" in call(there, "http://far.example.com/"), "an endpoint that has only a name")
+    assert "far.example.com" in there.logs("waypoint", namespace="shop")
