@@ -16,7 +16,7 @@ from mesh.route import (
     RouteKind,
     RouteRule,
 )
-from mesh.workload import AppProtocol, Service
+from mesh.workload import AppProtocol, Service, TunnelProtocol
 from tests.http_exchange import Exchange, send_whole
 from tests.tunnel_ends import until
 from tests.waypoint_app import App, header, status, told
@@ -83,6 +83,35 @@ async def test_large_bodies_arrive_whole_in_both_directions(caller: bool, backen
     assert header(events, "x-hash") == hashlib.sha256(sent).hexdigest().encode()
     assert next(event.data for event in events if isinstance(event, Body)) == back
     assert (record.received, record.sent) == (len(sent), len(back))
+
+
+@pytest.mark.parametrize("caller", [False, True])
+async def test_large_bodies_pass_where_neither_side_is_a_tunnels_stream(caller: bool) -> None:
+    """Nothing is declared, so the caller's stream comes as a socket; the endpoint is reached by plain TCP."""
+    of = service(protocol=AppProtocol.UNKNOWN)
+    body = random.Random(9).randbytes(3_000_000)
+
+    async def mirror(exchange: Exchange, head: RequestHead) -> None:
+        await exchange.send(ResponseHead(200))
+        while not isinstance(event := await exchange.receive(), End):
+            await exchange.send(event)
+        await exchange.send(End())
+
+    async with world(of) as it:
+        ip = it.address()
+        await it.nursery.start(it._listen, ip, 8080, App(http2=caller, handler=mirror).serve)
+        it.put(endpoint("plain", ip, of, tunnel=TunnelProtocol.NONE))
+        link = await it.link(http2=caller)
+        with link.begin(RequestHead(b"POST", b"echo", b"/")) as exchange, trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+
+                async def send() -> None:
+                    await exchange.send(Body(body))
+                    await exchange.send(End())
+
+                nursery.start_soon(send)
+                events = await gather(exchange)
+    assert b"".join(event.data for event in events if isinstance(event, Body)) == body
 
 
 @MIXES
