@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -115,6 +116,8 @@ class _Waypoint:
             state.on_change, state.on_credentials = server.recheck, renew
             self._metrics.gauge("ambit_waypoint_tunnels", "Tunnels from callers").set_function(lambda: server.tunnels)
             listener = admin.listener("::", HBONE_PORT)
+            gc.collect()
+            gc.freeze()  # what is here now stays: the collector need not look at it again
             _log.info("serving gateway %s/%s as %s", here.namespace, here.name, self._config.identity)
             await server.serve(listener)
 

@@ -25,6 +25,10 @@ class Codec(Protocol):
     def take(self) -> bytes:
         """The bytes to be sent now."""
 
+    @property
+    def due(self) -> bool:
+        """Whether there are bytes to be sent, or the sending is over: else `take` can wait."""
+
     def room(self, stream: int) -> int:
         """How many body bytes may be sent on the stream now; 0 when the peer has to take some first."""
 

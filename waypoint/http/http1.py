@@ -50,6 +50,11 @@ class Http1:
         self._out.clear()
         return data
 
+    @property
+    def due(self) -> bool:
+        """See `Codec`."""
+        return bool(self._out) or self._over or self._aborted
+
     def room(self, stream: int) -> int:
         """See `Codec`. HTTP/1.1 has no window; the transport's own pace is the limit."""
         return framing.STEP if stream == self._stream and not self._sent else 0

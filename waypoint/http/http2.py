@@ -73,6 +73,11 @@ class Http2(Frames):
         return self._closed or (self._draining and not self._streams)
 
     @property
+    def due(self) -> bool:
+        """See `Codec`."""
+        return bool(self._out) or self.over
+
+    @property
     def aborted(self) -> bool:
         """See `Codec`. HTTP/2 marks every whole message, so that a torn one shows."""
         return False

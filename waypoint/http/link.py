@@ -142,7 +142,7 @@ class Link:
     def credit(self, stream: int, cost: int) -> None:
         """A body has moved on: the peer may send as much again."""
         self._codec.credit(stream, cost)
-        if not self._dirty:
+        if self._untaken or self._codec.due:
             self._touch()
 
     def leave(self, stream: int, unpaid: int = 0) -> None:
@@ -151,7 +151,8 @@ class Link:
             self._thirsty.pop(stream, None)
             if unpaid:
                 self._codec.credit(stream, unpaid)
-            self._touch()
+            if self._untaken or self._codec.due:
+                self._touch()
             self._owner.freed(self)
 
     def drain(self) -> None:
@@ -167,13 +168,20 @@ class Link:
 
     def data(self, view: memoryview) -> None:
         """Read what came."""
+        codec = self._codec
         self._untaken += len(view)
         try:
-            self._hear(self._codec.receive(bytes(view)))
+            self._hear(codec.receive(bytes(view)))
         except Exception:  # noqa: BLE001  a fault of ours on one connection is that connection's; the others go on
             self._failed()
-        if not self._dirty:
-            self._touch()
+            return
+        if self._dirty or self._gone:
+            return
+        if codec.hungry and not codec.due and self._carrier.backlog < _CONTROL_BACKLOG:
+            self._take()
+            if not self._thirsty:
+                return
+        self._touch()
 
     def ended(self) -> None:
         """Nothing more comes."""
