@@ -69,8 +69,12 @@ class Record:
     sent: int = 0
     received: int = 0
     seconds: float = 0.0
+    connect_seconds: float | None = None
+    """From the caller's connection to the moment from which bytes could flow; None if that never came."""
     first_byte_seconds: float | None = None
     """From the caller's connection to the first byte of the answer."""
+    ending: str = ""
+    """Who reset the connection and how that was noticed; empty where both sides ended it in order."""
     mutual_tls: bool = False
     refusal: Refusal | None = None
     policy: str = ""
@@ -111,7 +115,11 @@ def event_fields(record: Record) -> Iterator[tuple[str, str | int]]:
     """The rest: what happened."""
     if record.http is not None:
         yield from _http_fields(record.http)
+    if record.connect_seconds is not None:
+        yield "connect", f"{record.connect_seconds * 1000:.1f}ms"
     if record.event is not Event.OPENED:
+        if record.first_byte_seconds is not None and record.http is None:
+            yield "first_byte", f"{record.first_byte_seconds * 1000:.1f}ms"
         yield "bytes_sent", record.sent
         yield "bytes_recv", record.received
         yield "duration", f"{record.seconds * 1000:.0f}ms"
@@ -119,6 +127,8 @@ def event_fields(record: Record) -> Iterator[tuple[str, str | int]]:
         yield "policy", record.policy
     if record.trace:
         yield "trace_id", record.trace
+    if record.ending:
+        yield "reset", record.ending
     if record.refusal is not None:
         yield "reason", record.refusal.reason.value
         yield "error", record.refusal.detail

@@ -42,6 +42,7 @@ class Reason(Enum):
     HANDSHAKE_TIMEOUT = "handshake-timeout", 503, "TLS_FAILURE"
     HTTP2_FAILED = "http2-failed", 503, "H2_HANDSHAKE_FAILURE"
     PEER_REFUSED = "peer-refused", 503, "CONNECT"
+    TUNNEL_LOST = "tunnel-lost", 503, "CONNECT"
     OVER_BUDGET = "over-budget", 503, "CONNECT"
     DRAINING = "draining", 503, "CONNECT"
     NO_ROUTE = "no-route", 404, "NR"

@@ -16,6 +16,12 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _EMPTY: Final = Record(Event.OPENED, Reporter.SOURCE, Party(), Party())
 _NAMES: Final = tuple(labels(_EMPTY))
+_PAIR: Final = (
+    "reporter", "source_workload", "source_workload_namespace",
+    "destination_workload", "destination_workload_namespace",
+)  # fmt: skip
+"""The labels of histograms, which have many series for each set: as many as there are pairs that talk."""
+_CONNECT: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 10)
 _SECONDS: Final = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600)
 _CACHED: Final = 4096
 """Sets of labels that are kept at hand."""
@@ -31,8 +37,11 @@ class Metrics:
         self.tcp_failed = self._counter("istio_tcp_connections_failed", "TCP connections refused or failed", "reason")
         self.tcp_sent = self._counter("istio_tcp_sent_bytes", "Bytes sent toward the caller")
         self.tcp_received = self._counter("istio_tcp_received_bytes", "Bytes received from the caller")
-        self.tcp_first_byte = self._histogram(
-            "ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS
+        self.tcp_connect = self.histogram(
+            "ambit_tcp_connect_seconds", "From the caller's connection until bytes can flow", _CONNECT, *_PAIR
+        )
+        self.tcp_first_byte = self.histogram(
+            "ambit_tcp_first_byte_seconds", "To the first byte of the answer", _SECONDS, *_PAIR
         )
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
@@ -98,14 +107,13 @@ class Metrics:
         )
         tally.sent.inc(down)
         tally.received.inc(up)
+        if record.connect_seconds is not None:
+            tally.connect.observe(record.connect_seconds)
         if record.first_byte_seconds is not None:
             tally.first_byte.observe(record.first_byte_seconds)
 
     def _counter(self, name: str, text: str, *extra: str) -> Counter:
         return Counter(name, text, (*_NAMES, *extra), registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: Sequence[float], *extra: str) -> Histogram:
-        return Histogram(name, text, (*_NAMES, *extra), buckets=buckets, registry=self.registry)
 
 
 class _Tally:
@@ -135,4 +143,8 @@ class _Tally:
 
     @cached_property
     def first_byte(self) -> Histogram:
-        return self._metrics.tcp_first_byte.labels(**self.labels)
+        return self._metrics.tcp_first_byte.labels(*(self.labels[name] for name in _PAIR))
+
+    @cached_property
+    def connect(self) -> Histogram:
+        return self._metrics.tcp_connect.labels(*(self.labels[name] for name in _PAIR))

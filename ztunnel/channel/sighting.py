@@ -36,7 +36,9 @@ class Sighting:
     sent: int = 0
     received: int = 0
     seconds: float = 0.0
+    connect_seconds: float | None = None
     first_byte_seconds: float | None = None
+    ending: str = ""
     mutual_tls: bool = False
     refusal: Refusal | None = None
     policy: str = ""
@@ -56,11 +58,12 @@ def to_document(sighting: Sighting) -> dict[str, Any]:
     for name in ("source", "destination", "peer", "tunnel"):
         if (value := getattr(sighting, name)) is not None:
             document[name] = str(value)
-    for name in ("endpoint", "service", "sent", "received", "mutual_tls", "policy", "trace"):
+    for name in ("endpoint", "service", "sent", "received", "mutual_tls", "policy", "trace", "ending"):
         if value := getattr(sighting, name):
             document[name] = value
-    if sighting.first_byte_seconds is not None:
-        document["first_byte_seconds"] = sighting.first_byte_seconds
+    for name in ("connect_seconds", "first_byte_seconds"):
+        if (seconds := getattr(sighting, name)) is not None:
+            document[name] = seconds
     if sighting.refusal is not None:
         document["refusal"] = refusal_document(sighting.refusal)
     return document
@@ -81,7 +84,9 @@ def from_document(document: object) -> Sighting:
         sent=fields.number("sent", 0),
         received=fields.number("received", 0),
         seconds=fields.seconds("seconds"),
+        connect_seconds=fields.optional("connect_seconds", _seconds),
         first_byte_seconds=fields.optional("first_byte_seconds", _seconds),
+        ending=fields.text("ending", ""),
         mutual_tls=fields.flag("mutual_tls"),
         refusal=fields.optional("refusal", refusal_from),
         policy=fields.text("policy", ""),
@@ -107,7 +112,9 @@ def complete(sighting: Sighting, snapshot: Snapshot, own: Workload | None, ident
         sent=sighting.sent,
         received=sighting.received,
         seconds=sighting.seconds,
+        connect_seconds=sighting.connect_seconds,
         first_byte_seconds=sighting.first_byte_seconds,
+        ending=sighting.ending,
         mutual_tls=sighting.mutual_tls,
         refusal=sighting.refusal,
         policy=sighting.policy,

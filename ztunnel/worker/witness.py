@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from mesh.net.flow import Flow
+from mesh.net.flow import Ending, Flow
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from ztunnel.channel.sighting import Sighting
@@ -23,6 +23,11 @@ _DRAINED: Final = Refusal(Reason.DRAINING, "it outlived the time that this worke
 
 def _no_refusal() -> None:
     return
+
+
+def _lost(ending: Ending) -> Refusal | None:
+    """Why a connection ended that neither of its sides ended."""
+    return Refusal(Reason.TUNNEL_LOST, ending.detail) if ending.how == "closed" else None
 
 
 class Witness:
@@ -52,11 +57,15 @@ class Witness:
 
     async def follow(self, flow: Flow, ended_for: Callable[[], Refusal | None] = _no_refusal) -> None:
         """Bytes flow now: stay with it to its end. `ended_for` says whether we ended it; cancellation ends it."""
+        self._known["connect_seconds"] = trio.current_time() - self._began
         self._tell(Sighting(Event.OPENED, self._outbound, **self._known))
         refusal: Refusal | None = _DRAINED
         try:
-            await flow.wait()
-            refusal = ended_for() or (self._tunnel.ended_for if self._tunnel is not None else None)
+            ending = await flow.wait()
+            revoked = self._tunnel.ended_for if self._tunnel is not None else None
+            refusal = ended_for() or revoked or _lost(ending)
+            if ending.how == "reset":
+                self._known["ending"] = ending.detail
         finally:
             flow.abort()
             answered = flow.first_byte if self._outbound else None

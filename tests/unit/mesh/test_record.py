@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -79,3 +80,33 @@ def test_a_refusal_is_an_error_line_and_a_flag() -> None:
     metrics = Metrics("test")
     metrics.observe(refused)
     assert 'response_flags="DENY"' in metrics.page().decode()
+
+
+def test_a_line_at_the_opening_tells_how_long_it_took_and_one_at_the_end_what_came_of_it() -> None:
+    opened = replace(CLOSED, event=Event.OPENED, connect_seconds=0.0123, sent=0, received=0)
+    line = text_line(opened, AT)
+    assert "\tconnection opened\t" in line
+    assert 'connect="12.3ms"' in line
+    assert "bytes_sent" not in line
+    closed = replace(opened, event=Event.CLOSED, first_byte_seconds=0.5, ending="the peer: CANCEL")
+    assert 'connect="12.3ms" first_byte="500.0ms" bytes_sent=0' in text_line(closed, AT)
+    assert text_line(closed, AT).endswith('reset="the peer: CANCEL"')
+
+
+def test_times_are_counted_by_the_pair_that_talks_and_by_nothing_that_a_caller_may_choose() -> None:
+    metrics = Metrics("test")
+    for service in ("data/a", "data/b"):
+        record = replace(CLOSED, service=service, connect_seconds=0.004, first_byte_seconds=0.02)
+        metrics.observe(record)
+    pair = (
+        'destination_workload="db",destination_workload_namespace="data",'
+        'reporter="source",source_workload="web",source_workload_namespace="shop"'
+    )
+    fast = pair.replace(",reporter", ',le="0.005",reporter')
+    page = metrics.page().decode()
+    for line in (
+        f"ambit_tcp_connect_seconds_count{{{pair}}} 2.0",
+        f"ambit_tcp_connect_seconds_bucket{{{fast}}} 2.0",
+        f"ambit_tcp_first_byte_seconds_count{{{pair}}} 2.0",
+    ):
+        assert line in page

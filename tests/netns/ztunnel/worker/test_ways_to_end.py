@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import trio
 
+from mesh.refusal import Reason
 from mesh.workload import TunnelProtocol
 from tests.pods_for_tests import assert_reset, close, exchange
 from tests.tunnel_ends import until
@@ -92,6 +93,22 @@ async def test_a_reset_arrives_as_a_reset(way, first, ended):
         await until(lambda: other.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0)
     else:
         await assert_reset(other)
+    await until(lambda: way.node.closed(outbound=True) or way.node.closed(outbound=False))
+    for record in way.node.closed(outbound=True) + way.node.closed(outbound=False):
+        assert record.refusal is None
+        assert record.ending
+        assert record.connect_seconds is not None
+
+
+async def test_a_connection_whose_tunnel_breaks_has_failed(pair):
+    client, server = await connect(pair)
+    await exchange(client, server)
+    pair.db.worker.process.kill()
+    await assert_reset(client)
+    record = await pair.told(outbound=True)
+    assert record.refusal.reason is Reason.TUNNEL_LOST
+    assert (record.sent, record.received) == (4, 4)
+    assert 0 < record.connect_seconds <= record.first_byte_seconds <= record.seconds
 
 
 async def test_a_caller_that_vanishes_without_a_word_is_asked_for(way):
