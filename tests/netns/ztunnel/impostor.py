@@ -69,8 +69,7 @@ def belongings(_supervisor: str, _victim: str) -> list[str]:
         with suppress(OSError):
             assert stat.S_ISSOCK(os.fstat(descriptor).st_mode), f"descriptor {descriptor} is no socket"
             with socket.socket(fileno=os.dup(descriptor)) as one:
-                listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                found.append(f"listener {one.getsockname()[1]}" if listens else one.family.name)
+                found.append(one.family.name if one.family == socket.AF_UNIX else f"port {one.getsockname()[1]}")
     return found
 
 
