@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from hpack import Encoder
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 from mesh.hbone import frames
 from mesh.identity import Identity
@@ -270,18 +272,26 @@ async def test_malformed_http_is_answered_and_told(
         ([(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"http"), (b"UPPER", b"x")], "UPPER"),
     ],
 )
-async def test_bad_pseudo_headers_end_their_conversation(
+async def test_bad_pseudo_headers_are_refused_and_their_conversation_goes_on(
     mesh: Mesh, waypoint: Target, head: list[tuple[bytes, bytes]], why: str
 ) -> None:
     async with tunnel(mesh, waypoint) as to_waypoint:
         bad = await connected(to_waypoint, waypoint.authority)
-        block = Encoder().encode(head, huffman=False)
-        request = frames.headers(1, block, end_stream=True, max_frame=frames.SMALLEST_MAX_FRAME)
-        await bad.send_all(frames.PREFACE + frames.settings({}) + request)
+        right = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"catalog"), (b":path", b"/")]
+        careless = H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+        caller = H2Connection(careless)
+        caller.initiate_connection()
+        for stream, fields in ((1, head), (3, right)):
+            caller.send_headers(stream, fields, end_stream=True)
+        await bad.send_all(caller.data_to_send())
+        statuses: dict[int, bytes] = {}
         with trio.fail_after(5):
-            while await bad.receive_some(65536):
-                pass
-        waypoint.log.line(f"src.addr={to_waypoint.local}", f'"{STRANGER}"', 'reason="http2-failed"', why)
+            while len(statuses) < 2:
+                for event in caller.receive_data(await bad.receive_some(65536)):
+                    if isinstance(event, ResponseReceived):
+                        statuses[event.stream_id] = dict(event.headers)[b":status"]
+        assert statuses == {1: b"400", 3: b"200"}
+        waypoint.log.line(f"src.addr={to_waypoint.local}", f'"{STRANGER}"', 'reason="bad-request"', why)
 
 
 @asynccontextmanager
