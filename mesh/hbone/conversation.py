@@ -139,12 +139,14 @@ class Conversation:
             self._owed = 0
 
     def release(self, stream: StreamState) -> None:
-        """Forget a stream that is over."""
+        """Forget a stream that is over; one that was not cut short earns the peer a chore."""
         if self.streams.pop(stream.id, None) is None:
             return
         self._starved.pop(stream.id, None)
         if stream.reset_code is not None:
             self.took(stream.forgo())
+        else:
+            self._chores = min(self._chores + 1, self.limits.chores)
         if not self.streams and self.violation is None:
             self.owner.emptied()
 

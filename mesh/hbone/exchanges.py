@@ -36,9 +36,7 @@ class Exchanges(Conversation):
         return stream
 
     def put_answer(self, stream: StreamState, status: int, headers: Iterable[Field], *, end: bool) -> None:
-        """Send a response head. A stream that the server accepts earns its client a chore."""
-        if status == 200:
-            self._chores = min(self._chores + 1, self.limits.chores)
+        """Send a response head."""
         block = self._peer.table_notice() + fields.encode_answer(status, headers)
         self.put(frames.headers(stream.id, block, end_stream=end, max_frame=self._peer.max_frame))
 
