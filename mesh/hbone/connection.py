@@ -70,6 +70,8 @@ class Connection(Exchanges):
         if self.violation is not None:
             return len(view)
         self._heard = True
+        if self._just_answered:
+            self._just_answered.clear()
         position, end = 0, len(view)
         if self._outbox.overflowing:
             self.abandon(ErrorCode.ENHANCE_YOUR_CALM, "the peer makes us write and does not read")

@@ -52,6 +52,7 @@ class Conversation:
         self._block = BlockReader(limits.header_block, limits.header_list)
         self._chores = limits.chores
         self._lately_reset: OrderedDict[int, None] = OrderedDict()
+        self._just_answered: set[int] = set()
         self._preface_due = not client
         self._settled = self._heard = self._draining = self._peer_draining = False
         self._silent_ticks = 0

@@ -37,6 +37,7 @@ class Exchanges(Conversation):
 
     def put_answer(self, stream: StreamState, status: int, headers: Iterable[Field], *, end: bool) -> None:
         """Send a response head."""
+        self._just_answered.add(stream.id)
         block = self._peer.table_notice() + fields.encode_answer(status, headers)
         self.put(frames.headers(stream.id, block, end_stream=end, max_frame=self._peer.max_frame))
 
@@ -117,7 +118,9 @@ class Exchanges(Conversation):
         if len(payload) != 4:
             raise Violation(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of another size than 4")
         self._check_known(stream_id, "RST_STREAM")
-        self._chore(ErrorCode.ENHANCE_YOUR_CALM, "RST_STREAM")
         stream = self.streams.get(stream_id)
+        # Who had an answer and then reset its stream had to wait for it, so cannot do so rapidly (CVE-2023-44487).
+        if stream is None or not stream.answered or stream_id in self._just_answered:
+            self._chore(ErrorCode.ENHANCE_YOUR_CALM, "RST_STREAM")
         if stream is not None:
             stream.lose(int.from_bytes(payload))

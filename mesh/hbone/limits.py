@@ -22,7 +22,8 @@ class Limits:
     """HEADERS and its CONTINUATIONs together, still compressed; also the longest frame that carries no data."""
     chores: int = 2000
     """Frames that give work and carry nothing (PING, SETTINGS, RST_STREAM, empty DATA, ...) that are forgiven between
-    two ticks; every stream that ends in order earns one more."""
+    two ticks; RST_STREAM is none of them where the stream's answer had been sent before; a stream that ends in order
+    earns one more."""
     outbox: int = 512 * KIB
     """What a turn may collect before it is sent; touched, so paid for, only as far as it is filled."""
     spill: int = MIB

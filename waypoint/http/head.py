@@ -36,6 +36,7 @@ SECRET: Final = frozenset({b"authorization", b"cookie", b"set-cookie", b"proxy-a
 NOT_IN_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})
 
 _SHORT: Final = 64
+_SHOWN: Final = 64
 _KEPT: Final = 4096
 _passed: Final[set[tuple[bytes, bytes]]] = set()
 """Short fields that were found good lately: most heads say again what others said."""
@@ -173,8 +174,10 @@ def checked(headers: Headers) -> Fault | None:
         if field in _passed:
             continue
         name, text = field
-        if _NAME.fullmatch(name) is None or _TEXT.fullmatch(text) is None:
-            return Fault(400, "a header field has a forbidden character")
+        if _NAME.fullmatch(name) is None:
+            return Fault(400, f"the name of header field {_shown(name)} has a forbidden character")
+        if _TEXT.fullmatch(text) is None:
+            return Fault(400, f"the value of header field {_shown(name)} has a forbidden character")
         if name in ONE_HOP or (name == b"te" and text.lower() != b"trailers"):
             return Fault(400, f"{name.decode()} has no meaning in HTTP/2")
         if name == b"content-length":
@@ -186,6 +189,11 @@ def checked(headers: Headers) -> Fault | None:
                 _passed.clear()
             _passed.add(field)
     return None
+
+
+def _shown(name: bytes) -> str:
+    """A name that may hold any byte, for people to read."""
+    return ascii(name[:_SHOWN])[2:-1]
 
 
 def is_field_name(name: bytes) -> bool:

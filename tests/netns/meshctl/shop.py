@@ -82,5 +82,7 @@ def ready(there: Lab) -> list[str]:
     return [
         pod["metadata"]["name"]
         for pod in there.pods("web", "shop")
-        if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+        if any(
+            one["type"] == "Ready" and one["status"] == "True" for one in pod.get("status", {}).get("conditions", [])
+        )
     ]

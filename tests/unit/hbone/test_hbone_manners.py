@@ -152,13 +152,27 @@ def test_a_tick_forgives() -> None:
     assert server.violation is None
 
 
-def test_a_client_that_only_opens_and_closes_accepted_streams_is_no_flood() -> None:
+def test_a_client_that_waits_for_each_answer_and_then_resets_is_no_flood() -> None:
     client, server = pair()
     for _ in range(3 * server.connection.limits.chores):
-        client.open().stream.reset()
+        stream = client.open().stream
+        pump(client, server)
+        stream.reset()
         pump(client, server)
     assert server.violation is None
     assert not server.connection.streams
+
+
+def test_a_client_that_waits_for_no_answer_is_a_flood_though_each_would_be_accepted_at_once() -> None:
+    client, server = pair()
+    for count in range(3 * server.connection.limits.chores):  # noqa: B007 -- how far it came is the result
+        client.open().stream.reset()
+        pump(client, server)
+        if server.violation is not None:
+            break
+    assert server.violation is not None
+    assert server.violation.code == CALM
+    assert count <= server.connection.limits.chores + 1
 
 
 def test_a_peer_that_makes_us_write_and_does_not_read_is_given_up() -> None:
