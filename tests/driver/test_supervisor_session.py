@@ -111,7 +111,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(nursery, autojump_clock) -> Scene:
+async def scene(nursery) -> Scene:
     made = Scene()
     made.know(WEB, DB, OTHER, FRONT, SECRET, OURS)
     nursery.start_soon(made.session.run)

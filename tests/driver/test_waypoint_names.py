@@ -52,7 +52,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(nursery, autojump_clock) -> Scene:
+async def scene(nursery) -> Scene:
     made = Scene()
     nursery.start_soon(made.names.run)
     return made
@@ -61,7 +61,7 @@ async def scene(nursery, autojump_clock) -> Scene:
 HOST = endpoint(BANK, "host.example.org")
 
 
-async def test_names_behind_the_waypoint_are_looked_up_and_others_are_not(scene):
+async def test_names_behind_the_waypoint_are_looked_up_and_others_are_not(scene, autojump_clock):
     scene.answers = {"host.example.org": ["192.0.2.2", "240.240.0.7", "192.0.2.1"], "theirs.example.org": ["192.0.2.9"]}
     theirs = endpoint(OTHER, "theirs.example.org")
     scene.told(BANK, OTHER, HOST, theirs)
@@ -71,7 +71,7 @@ async def test_names_behind_the_waypoint_are_looked_up_and_others_are_not(scene)
     assert scene.asked == ["host.example.org"]
 
 
-async def test_names_are_looked_up_again_and_what_istiod_repeats_keeps_its_addresses(scene):
+async def test_names_are_looked_up_again_and_what_istiod_repeats_keeps_its_addresses(scene, autojump_clock):
     scene.answers = {"host.example.org": ["192.0.2.1"]}
     scene.told(BANK, HOST)
     await trio.sleep(1)
@@ -83,7 +83,7 @@ async def test_names_are_looked_up_again_and_what_istiod_repeats_keeps_its_addre
     assert scene.asked == ["host.example.org"] * 2
 
 
-async def test_a_name_that_is_not_answered_any_more_keeps_its_addresses_and_is_tried_soon(scene):
+async def test_a_name_that_is_not_answered_any_more_keeps_its_addresses_and_is_tried_soon(scene, autojump_clock):
     scene.answers = {"host.example.org": ["192.0.2.1"]}
     scene.told(BANK, HOST)
     await trio.sleep(1)
@@ -96,7 +96,7 @@ async def test_a_name_that_is_not_answered_any_more_keeps_its_addresses_and_is_t
     assert scene.addresses(HOST) == ["192.0.2.3"]
 
 
-async def test_what_nobody_needs_any_more_is_not_asked_for(scene):
+async def test_what_nobody_needs_any_more_is_not_asked_for(scene, autojump_clock):
     scene.told(BANK, HOST)
     await trio.sleep(1)
     scene.state.apply([Drop(Workload, HOST.uid)])
