@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from meshctl.failure import ExitCode, Failure
-from meshctl.verbs import inside, lifecycle, objects, waypoint
+from meshctl.verbs import inside, lifecycle, objects, waypoint, why
 
 app = typer.Typer(
     name="meshctl",
@@ -21,9 +21,9 @@ lab = typer.Typer(help="A mesh on one machine, without Kubernetes.", no_args_is_
 app.add_typer(lab, name="lab")
 waypoints = typer.Typer(help="A namespace's layer 7 proxy.", no_args_is_help=True)
 app.add_typer(waypoints, name="waypoint")
-for group in (lifecycle, objects, inside):
+for group in (lifecycle, objects, inside, why):
     group.add_to(lab)
-for group in (objects, inside):
+for group in (objects, inside, why):
     group.add_to(app)
 waypoint.add_to(waypoints)
 

@@ -11,6 +11,7 @@ from mesh.document import to_document
 from mesh.net.admin import Ask, Page, Pages
 from mesh.net.metrics import CONTENT_TYPE, Metrics
 from waypoint.callee import Gateway
+from waypoint.inquiry import why
 from waypoint.state import State
 
 _LEVELS: Final = {"debug", "info", "warning", "error"}
@@ -43,7 +44,11 @@ def admin_pages(state: State, here: Gateway) -> Pages:
     def config_dump(_: Ask) -> Page:
         return Page(_dump(state, here), "application/json")
 
-    return {("GET", "/config_dump"): config_dump, ("POST", "/logging"): set_level}
+    return {
+        ("GET", "/config_dump"): config_dump,
+        ("GET", "/why"): lambda ask: why(state, here, ask.query),
+        ("POST", "/logging"): set_level,
+    }
 
 
 def set_level(ask: Ask) -> Page:

@@ -59,14 +59,18 @@ def admit(snapshot: Snapshot, own: Workload, arrival: Arrival) -> Admission | Re
     found = _target(snapshot, own, arrival)
     if isinstance(found, Refusal):
         return found
-    if found.upstream.port in PROXY_PORTS:
-        return Refusal(Reason.SELF_CALL, f"{found.upstream} is the proxy's own listener")
-    call = Call(arrival.peer, arrival.source, Address(arrival.destination.ip, found.upstream.port))
+    call = _call(arrival, found)
     verdict = judge(snapshot, own, call)
     if isinstance(verdict, Refusal):
         return verdict
     service = found.service or _own_service(snapshot, own, arrival.host)
     return Admission(found.upstream, call, verdict, service, found.header)
+
+
+def called(snapshot: Snapshot, own: Workload, arrival: Arrival) -> Call | Refusal:
+    """What policies are to judge of an arrival; a Refusal where nobody needs to judge it."""
+    found = _target(snapshot, own, arrival)
+    return found if isinstance(found, Refusal) else _call(arrival, found)
 
 
 def judge(snapshot: Snapshot, own: Workload, call: Call) -> Verdict | Refusal:
@@ -84,7 +88,18 @@ class _Target:
     header: ProxyHeader | None = None
 
 
+def _call(arrival: Arrival, target: _Target) -> Call:
+    return Call(arrival.peer, arrival.source, Address(arrival.destination.ip, target.upstream.port))
+
+
 def _target(snapshot: Snapshot, own: Workload, arrival: Arrival) -> _Target | Refusal:
+    found = _asked(snapshot, own, arrival)
+    if isinstance(found, _Target) and found.upstream.port in PROXY_PORTS:
+        return Refusal(Reason.SELF_CALL, f"{found.upstream} is the proxy's own listener")
+    return found
+
+
+def _asked(snapshot: Snapshot, own: Workload, arrival: Arrival) -> _Target | Refusal:
     if arrival.authority is None:
         return _plain(own, arrival.destination)
     try:

@@ -26,6 +26,7 @@ from meshctl.lab.launch import Options
 from meshctl.lab.nameserver import Nameserver
 from meshctl.lab.network import Network, Node
 from meshctl.lab.node_proxy import NodeProxy
+from meshctl.lab.pages import Pages
 from meshctl.lab.place import Place
 from meshctl.lab.server import Server
 from meshctl.lab.sessions import Sessions
@@ -117,7 +118,8 @@ class Daemon:
             tasks.create_task(proxy.run())
         tasks.create_task(GeneratedFolder(place.generated, api).run())
         survey = Survey(around, kubelet, nodes=nodes, proxies=proxies, agents=agents)
-        server = Server(place, api, Sessions(init, kubelet, by_name), survey, self._ending.set)
+        sessions, pages = Sessions(init, kubelet, by_name), Pages(kubelet, by_name)
+        server = Server(place, api, sessions=sessions, pages=pages, survey=survey, end=self._ending.set)
         tasks.create_task(server.run(server.listen()))
 
     def _node_programs(self, around: Surroundings, nodes: list[Node]) -> tuple[dict[str, Agent], dict[str, NodeProxy]]:

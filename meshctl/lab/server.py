@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from meshctl.failure import Failure
 from meshctl.kind import kind_called
 from meshctl.lab.api import Api
+from meshctl.lab.pages import Pages
 from meshctl.lab.place import Place
 from meshctl.lab.privilege import several_users
 from meshctl.lab.sessions import Sessions
@@ -28,10 +29,13 @@ log = logging.getLogger(__name__)
 class Server:
     """Answers one request a connection: {"ok": ...}, {"exit": code} or {"error", "mend", "code"}."""
 
-    def __init__(self, place: Place, api: Api, sessions: Sessions, survey: Survey, end: Callable[[], None]) -> None:
+    def __init__(
+        self, place: Place, api: Api, *, sessions: Sessions, pages: Pages, survey: Survey, end: Callable[[], None]
+    ) -> None:
         self._place = place
         self._api = api
         self._sessions = sessions
+        self._pages = pages
         self._survey = survey
         self._end = end
         self._verbs: dict[str, Callable[[Message], Awaitable[object]]] = {
@@ -40,6 +44,7 @@ class Server:
             "label": self._label,
             "get": self._get,
             "status": self._status,
+            "page": self._page,
             "upgrade": self._upgrade,
             "down": self._down,
         }
@@ -101,6 +106,10 @@ class Server:
 
     async def _status(self, _request: Message) -> object:
         return self._survey.report()
+
+    async def _page(self, request: Message) -> object:
+        status, text = await self._pages.fetch(request["node"], request["pod"], request["port"], request["target"])
+        return {"status": status, "text": text}
 
     async def _upgrade(self, request: Message) -> object:
         """One node after the other: what goes wrong on one must not go wrong on all."""

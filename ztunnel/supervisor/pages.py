@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from mesh.document import to_document
 from mesh.net.admin import Ask, Page, Pages
 from mesh.net.metrics import CONTENT_TYPE, Metrics
+from ztunnel.supervisor.inquiry import why
 from ztunnel.supervisor.roster import Roster
 from ztunnel.supervisor.signing import Issued, Signing
 from ztunnel.supervisor.state import State
@@ -56,7 +57,11 @@ def admin_pages(state: State, roster: Roster, signing: Signing, lacks: Mapping[s
     def config_dump(_: Ask) -> Page:
         return Page(_dump(state, roster, signing, lacks), "application/json")
 
-    return {("GET", "/config_dump"): config_dump, ("POST", "/logging"): set_level}
+    return {
+        ("GET", "/config_dump"): config_dump,
+        ("GET", "/why"): lambda ask: why(state.snapshot, ask.query),
+        ("POST", "/logging"): set_level,
+    }
 
 
 def set_level(ask: Ask) -> Page:
