@@ -26,6 +26,7 @@ _SAFE: Final = "!#$&'()*+-./:<>?@[]^_`{|}~"
 """baggage-octet of W3C Baggage, section 3.3.1, but for the percent sign."""
 _FOR: Final = re.compile(r'\s*for=(?:"([^"\\]*)"|([^\s",;=]+))\s*', re.IGNORECASE)
 _HOST: Final = re.compile(r'\s*host=(?:"([^"\\]*)"|([^\s",;=]+))\s*', re.IGNORECASE)
+_TOKEN: Final = re.compile(r'[^\s",;=\\]+')
 _TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -65,7 +66,7 @@ class Baggage:
                 key, equals, text = member.partition(";")[0].partition("=")
                 if equals:
                     members.setdefault(key.strip(), unquote(text.strip()))
-        kind = next((kind for kind in _WORKLOAD_TYPES if f"k8s.{kind}.name" in members), _WORKLOAD_TYPES[0])
+        kind = next((kind for kind in _WORKLOAD_TYPES if members.get(f"k8s.{kind}.name")), _WORKLOAD_TYPES[0])
         return cls(
             members.get("k8s.cluster.name", ""),
             members.get("k8s.namespace.name", ""),
@@ -87,13 +88,14 @@ class Forwarded:
 
     def encode(self) -> bytes:
         """The header's value."""
-        host = f";host={self.host}" if self.host else ""
+        quote_mark = "" if _TOKEN.fullmatch(self.host) else '"'
+        host = f";host={quote_mark}{self.host}{quote_mark}" if self.host else ""
         return f'for="{self.source}"{host}'.encode("ascii")
 
     @classmethod
     def parse(cls, value: bytes) -> Forwarded | None:
         """What the header's only element says; None unless it names an address with a port."""
-        if len(value) > _LONGEST_FORWARDED or b"," in value:
+        if len(value) > _LONGEST_FORWARDED or b"," in value or not value.isascii():
             return None
         source: Address | None = None
         host = ""
