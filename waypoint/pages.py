@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs
 
-from mesh.document import to_document
+from mesh.document.dump import dump
 from mesh.net.admin import Ask, Page, Pages
 from mesh.net.metrics import CONTENT_TYPE, Metrics
 from waypoint.callee import Gateway
@@ -62,15 +62,14 @@ def set_level(ask: Ask) -> Page:
     return Page(f"level: {logging.getLevelName(root.level).lower()}\n".encode())
 
 
-def _dump(state: State, here: Gateway) -> bytes:
+def _dump(state: State, here: Gateway) -> Iterable[bytes]:
     credentials = state.credentials
     certificates = (
         [{"identity": str(credentials.identity), "chain": credentials.chain_pem.decode()}] if credentials else []
     )
-    dump = {
-        **to_document(state.snapshot),
+    more = {
         "gateway": f"{here.namespace}/{here.name}",
         "certificates": certificates,
         "istiod": {"connected": state.connected, "pending": list(state.pending())},
     }
-    return json.dumps(dump, indent=2).encode() + b"\n"
+    return dump(state.snapshot, more)

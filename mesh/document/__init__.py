@@ -19,7 +19,7 @@ from mesh.workload import Service, Workload
 
 Document = dict[str, Any]
 
-_LISTS: Final[dict[type[Any], str]] = {
+LISTS: Final[dict[type[Any], str]] = {
     Workload: "workloads",
     Service: "services",
     Policy: "policies",
@@ -33,7 +33,7 @@ def to_document(value: Resource | Snapshot) -> Document:
         return fields_document(value)
     lists: Document = {}
     for resource in value.resources():
-        lists.setdefault(_LISTS[type(resource)], []).append(fields_document(resource))
+        lists.setdefault(LISTS[type(resource)], []).append(fields_document(resource))
     return lists
 
 
@@ -60,10 +60,10 @@ def route_from(document: object) -> Route:
 def snapshot_from(document: object) -> Snapshot:
     """The snapshot of a document; ValueError if it is not one."""
     lists = mapping(document, "snapshot")
-    if unknown := lists.keys() - set(_LISTS.values()):
+    if unknown := lists.keys() - set(LISTS.values()):
         raise ValueError(f"snapshot: there is no {min(unknown)!r} in a snapshot")
     return Snapshot.of(
         read_fields(kind, each, f"{name}[{number}]")
-        for kind, name in _LISTS.items()
+        for kind, name in LISTS.items()
         for number, each in enumerate(entries(lists.get(name, []), name))
     )

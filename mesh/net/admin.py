@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,8 @@ _CONNECTIONS: Final = 64
 class Page:
     """An answer: its body, what it is, and its status."""
 
-    body: bytes
+    body: bytes | Iterable[bytes]
+    """Pieces, where the whole takes long to make: others get their turn between two of them."""
     content_type: str = "text/plain; charset=utf-8"
     status: int = 200
 
@@ -105,8 +106,10 @@ def _page(request: h11.Request, pages: Pages) -> Page:
 
 
 async def _answer(stream: trio.SocketStream, wire: h11.Connection, page: Page, *, head_only: bool) -> None:
-    headers = [("content-type", page.content_type), ("content-length", str(len(page.body)))]
+    headers = [("content-type", page.content_type)]
+    if isinstance(page.body, bytes):
+        headers.append(("content-length", str(len(page.body))))
     await stream.send_all(wire.send(h11.Response(status_code=page.status, headers=headers)) or b"")
-    if not head_only:
-        await stream.send_all(wire.send(h11.Data(data=page.body)) or b"")
+    for piece in () if head_only else (page.body,) if isinstance(page.body, bytes) else page.body:
+        await stream.send_all(wire.send(h11.Data(data=piece)) or b"")
     await stream.send_all(wire.send(h11.EndOfMessage()) or b"")

@@ -49,7 +49,7 @@ async def fetch(netns: Netns, port: int, target: str) -> tuple[int, str]:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
             reader, writer = await asyncio.open_connection(sock=sock, limit=_LARGEST)
             try:
-                head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+                head = f"GET {target} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
                 writer.write(head.encode("ascii"))
                 answered = await reader.readuntil(b"\r\n\r\n")
                 return int(answered.split(b" ", 2)[1]), (await reader.read()).decode()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import parse_qs
 
-from mesh.document import to_document
+from mesh.document.dump import dump
 from mesh.net.admin import Ask, Page, Pages
 from mesh.net.metrics import CONTENT_TYPE, Metrics
 from ztunnel.supervisor.inquiry import why
@@ -75,17 +74,16 @@ def set_level(ask: Ask) -> Page:
     return Page(f"level: {logging.getLevelName(root.level).lower()}\n".encode())
 
 
-def _dump(state: State, roster: Roster, signing: Signing, lacks: Mapping[str, str]) -> bytes:
+def _dump(state: State, roster: Roster, signing: Signing, lacks: Mapping[str, str]) -> Iterable[bytes]:
     """Under the names of ztunnel's own dump, as far as the supervisor knows: connections are known to workers alone."""
-    dump = {
-        **to_document(state.snapshot),
+    more = {
         "certificates": [_certificate(one) for one in signing.issued.values()],
         "workloadState": _workers(roster),
         "confinement": {"lacks": dict(lacks)},
         "istiod": {"connected": state.connected, "synced": state.synced},
         "version": version("ambit-mesh"),
     }
-    return json.dumps(dump, indent=2).encode() + b"\n"
+    return dump(state.snapshot, more)
 
 
 def _certificate(one: Issued) -> dict[str, object]:

@@ -80,7 +80,7 @@ def test_the_dump_shows_the_snapshot_the_workers_and_the_certificates() -> None:
     state.apply([Put(Workload("uid", "web", "shop"))])
     signing = Signing(CaEndpoint("istiod:15012", Path("/r"), Path("/t")), Place("cluster.local", "Kubernetes", ""), 60)
     signing.issued[WEB] = Issued("spiffe://cluster.local/ns/shop/sa/web", "ab", "from", "to")
-    dump = json.loads(get(admin_pages(state, roster, signing, LACKS), "/config_dump").body)
+    dump = json.loads(b"".join(get(admin_pages(state, roster, signing, LACKS), "/config_dump").body))
     assert dump["workloads"] == [{"uid": "uid", "name": "web", "namespace": "shop"}]
     assert dump["workloadState"] == {
         "1-2-3": {
