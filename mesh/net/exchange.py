@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import trio
-
-from mesh.hbone.frames import ErrorCode
+from mesh.hbone.frames import ErrorCode, code_name
 from mesh.net.carrier import StreamCarrier
 from mesh.net.splice import Splice
 from mesh.net.tunnel_stream import TunnelStream
@@ -70,6 +68,9 @@ class Stream:
         self._state.reset(code)
 
 
+Told = Callable[[Stream | Rejected], None]
+
+
 class Request:
     """Server: one CONNECT that waits for its answer. Nothing happens to it until `accept` or `refuse` is called."""
 
@@ -102,21 +103,36 @@ class Request:
         self.tunnel.connection.refuse(self._state, status, headers)
 
 
-class Awaited:
-    """A client's stream until its answer comes (mesh.hbone.stream.Sink)."""
+class Asked:
+    """Client: a CONNECT until its answer comes (mesh.hbone.stream.Sink). `told` hears what became of it, once."""
 
-    __slots__ = ("answer", "code", "settled", "state")
+    __slots__ = ("_authority", "_state", "_told", "_tunnel")
 
-    def __init__(self, state: StreamState) -> None:
-        self.state = state
-        self.settled = trio.Event()
-        self.answer: Answer | None = None
-        self.code: int | None = None
+    def __init__(self, tunnel: Tunnel, state: StreamState, authority: str, told: Told) -> None:
+        self._tunnel = tunnel
+        self._state = state
+        self._authority = authority
+        self._told: Told | None = told
+        state.attach(self)
+
+    def withdraw(self) -> None:
+        """Give it up; nobody is told."""
+        if self._told is not None:
+            self._told = None
+            self._state.reset(ErrorCode.CANCEL)
+
+    def answered(self, answer: Answer) -> None:
+        """The answer came; what follows on the stream is kept until it has a sink again."""
+        self._state.sink = None
+        if answer.status >= 300:
+            self._tell(Rejected(answer.status, answer.headers))
+        else:
+            self._tell(Stream(self._tunnel, self._state, self._authority, answer.headers))
 
     def data(self, view: memoryview) -> None:
         """Nothing may come in front of the answer."""
-        self.state.took(len(view))
-        self.state.reset(ErrorCode.PROTOCOL_ERROR)
+        self._state.took(len(view))
+        self._state.reset(ErrorCode.PROTOCOL_ERROR)
         self.was_reset(ErrorCode.PROTOCOL_ERROR)
 
     def ended(self) -> None:
@@ -124,8 +140,17 @@ class Awaited:
 
     def was_reset(self, code: int) -> None:
         """No answer will come."""
-        self.code = code
-        self.settled.set()
+        violation = self._tunnel.connection.violation
+        if violation is not None:
+            self._tell(Rejected(503, detail=f"the tunnel ended before the peer answered: {violation}"))
+            return
+        detail = f"the peer reset the stream in place of an answer: {code_name(code)}"
+        self._tell(Rejected(503, detail=detail, unprocessed=code == ErrorCode.REFUSED_STREAM))
 
     def may_send(self) -> None:
         """Nothing is sent before the answer."""
+
+    def _tell(self, answer: Stream | Rejected) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(answer)

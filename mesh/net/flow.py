@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -30,7 +31,7 @@ class Ending:
 class Flow:
     """What is common to both kinds. Left is the side of the application; right the tunnel, or the other socket."""
 
-    __slots__ = ("_ended", "ending", "first_byte", "received", "relay", "sent")
+    __slots__ = ("_told", "ending", "first_byte", "received", "relay", "sent")
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -41,12 +42,21 @@ class Flow:
         self.first_byte: float | None = None
         """trio's time at which the first byte came from the right."""
         self.ending: Ending | None = None
-        self._ended = trio.Event()
+        self._told: tuple[Callable[[], None], ...] = ()
         relay.residents.add(self)
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call this when the flow ends, in the relay; at once if it has."""
+        if self.ending is not None:
+            call()
+        else:
+            self._told += (call,)
 
     async def wait(self) -> Ending:
         """Wait for the end. Being cancelled here leaves the flow alive."""
-        await self._ended.wait()
+        ended = trio.Event()
+        self.when_ended(ended.set)
+        await ended.wait()
         assert self.ending is not None  # noqa: S101  the event says so
         return self.ending
 
@@ -57,7 +67,9 @@ class Flow:
     def _finish(self, how: How, detail: str = "") -> None:
         self.ending = Ending(how, detail)
         self.relay.residents.discard(self)
-        self._ended.set()
+        told, self._told = self._told, ()
+        for call in told:
+            call()
 
 
 def fault_of(sock: socket.socket) -> OSError | None:
@@ -74,7 +86,12 @@ def close_with_reset(sock: socket.socket) -> None:
 
 
 def prepare(sock: socket.socket) -> None:
-    """Make a socket fit for the relay: it never blocks, and a small write does not wait for a larger one."""
+    """Make a socket fit for the relay: it never blocks, and a small write does not wait for a larger one.
+
+    One that does not block already was made so by code that knows the relay, and the rest was done with it.
+    """
+    if sock.gettimeout() == 0:
+        return
     sock.setblocking(False)
     with suppress(OSError):  # not TCP: nothing to hold back
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 STREAMS_PER_TUNNEL: Final = 100
 IDLE_SECONDS: Final = 300.0
-_ATTEMPTS: Final = 3
+ATTEMPTS: Final = 3
 """Tunnels that may turn a request away as unprocessed before its caller hears of it."""
+_DIALS: Final = 8
+"""Tunnels to one peer that are opened at a time, when so many streams wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,17 @@ class _Kept:
         return self.tunnel.usable and self.tunnel.streams < STREAMS_PER_TUNNEL
 
 
-class _Dialling:
-    """A dial under way, and all who wait for it."""
+Told = Callable[[Tunnel | Refusal], None]
 
-    __slots__ = ("done", "refusal")
+
+class _Line:
+    """Those who wait for a tunnel to one peer, first come, first served, and how many dials are under way for them."""
+
+    __slots__ = ("dials", "waiting")
 
     def __init__(self) -> None:
-        self.done = trio.Event()
-        self.refusal: Refusal | None = None
+        self.dials = 0
+        self.waiting: dict[object, Told] = {}
 
 
 class Pool:
@@ -72,7 +77,7 @@ class Pool:
         self._timeout = timeout
         self._verdict: Callable[[Sequence[Certificate]], Refusal | None] = _nothing_against
         self._tunnels: dict[PoolKey, list[_Kept]] = {}
-        self._dials: dict[PoolKey, _Dialling] = {}
+        self._lines: dict[PoolKey, _Line] = {}
         relay.on_tick.add(self._sweep)
 
     async def connect(self, key: PoolKey, authority: str, headers: Sequence[Field] = ()) -> Stream | Rejected:
@@ -81,13 +86,56 @@ class Pool:
         A request that a draining peer has certainly not processed goes to the next tunnel.
         """
         answer: Stream | Rejected = Rejected(503)
-        for _ in range(_ATTEMPTS):
-            kept = await self._free(key)
-            answer = await kept.tunnel.connect(authority, headers)
-            kept.idle_since = trio.current_time()
+        for _ in range(ATTEMPTS):
+            tunnel = await self.tunnel(key)
+            answer = await tunnel.connect(authority, headers)
             if isinstance(answer, Stream) or not answer.unprocessed:
                 break
         return answer
+
+    async def tunnel(self, key: PoolKey) -> Tunnel:
+        """A tunnel with room for a stream that is opened before anything is awaited. Raises DialFailed."""
+        got: list[Tunnel | Refusal] = []
+        come = trio.Event()
+
+        def told(found: Tunnel | Refusal) -> None:
+            got.append(found)
+            come.set()
+
+        while True:
+            self.obtain(key, told)
+            try:
+                await come.wait()
+            except BaseException:
+                self.leave(key, told)
+                raise
+            found = got.pop()
+            if isinstance(found, Refusal):
+                raise DialFailed(found)
+            if found.usable and found.streams < STREAMS_PER_TUNNEL:
+                return found
+            come = trio.Event()  # others, woken first, have filled it
+
+    def obtain(self, key: PoolKey, told: Told) -> None:
+        """Tell `told` of a tunnel with room, at once if there is one; else dial, and tell it then or why there is none.
+
+        Who is told opens its stream in the call: the next one's tunnel depends on it.
+        """
+        line = self._lines.get(key)
+        kept = self._free(key) if line is None else None
+        if kept is not None:
+            told(kept.tunnel)
+            return
+        if line is None:
+            line = self._lines[key] = _Line()
+        line.waiting[told] = told
+        self._dial_enough(key, line)
+
+    def leave(self, key: PoolKey, told: Told) -> None:
+        """Wait no more."""
+        line = self._lines.get(key)
+        if line is not None:
+            line.waiting.pop(told, None)
 
     def renew(self, tls: ClientTls) -> None:
         """Use new credentials for new tunnels; those that live are left alone."""
@@ -112,36 +160,51 @@ class Pool:
     def _all(self) -> list[_Kept]:
         return [kept for row in self._tunnels.values() for kept in row if not kept.tunnel.closed]
 
-    async def _free(self, key: PoolKey) -> _Kept:
-        """A tunnel with room. Callers that find none share one dial, and its failure."""
-        while True:
-            for kept in self._tunnels.get(key, ()):
-                if kept.free:
-                    return kept
-            dialling = self._dials.get(key)
-            if dialling is None:
-                dialling = self._dials[key] = _Dialling()
-                self._relay.spawn(self._dial, key, dialling)
-            await dialling.done.wait()
-            if dialling.refusal is not None:
-                raise DialFailed(dialling.refusal)
+    def _free(self, key: PoolKey) -> _Kept | None:
+        for kept in self._tunnels.get(key, ()):
+            if kept.free:
+                kept.idle_since = trio.current_time()
+                return kept
+        return None
 
-    async def _dial(self, key: PoolKey, dialling: _Dialling) -> None:
+    def _dial_enough(self, key: PoolKey, line: _Line) -> None:
+        """As many tunnels as those who wait will fill, some of them at a time."""
+        needed = -(-len(line.waiting) // STREAMS_PER_TUNNEL)
+        while line.dials < min(needed, _DIALS):
+            line.dials += 1
+            self._relay.spawn(self._dial, key, line)
+
+    async def _dial(self, key: PoolKey, line: _Line) -> None:
+        refusal: Refusal | None = Refusal(Reason.DRAINING, "the relay has ended")
         try:
             tunnel = await Tunnel.dial(
                 self._relay, key.address, self._tls, key.accepts, timeout=self._timeout, mark=self._mark, bind=key.bind
             )
-        except DialFailed as fault:
-            dialling.refusal = fault.refusal
-        except BaseException:
-            dialling.refusal = Refusal(Reason.DRAINING, "the relay has ended")
-            raise
-        else:
             tunnel.end_if(self._verdict)  # it may have changed since the handshake
             self._tunnels.setdefault(key, []).append(_Kept(tunnel))
+            refusal = None
+        except DialFailed as fault:
+            refusal = fault.refusal
         finally:
-            del self._dials[key]
-            dialling.done.set()
+            line.dials -= 1
+            self._serve(key, line, refusal)
+
+    def _serve(self, key: PoolKey, line: _Line, refusal: Refusal | None) -> None:
+        """A dial is over: those who wait get a tunnel while there is room, and the refusal if no dial is left."""
+        kept = self._free(key)
+        if kept is None and refusal is None:
+            refusal = Refusal(Reason.PEER_REFUSED, f"{key.address} takes no stream on a new tunnel")
+        while line.waiting and kept is not None:
+            line.waiting.pop(next(iter(line.waiting)))(kept.tunnel)
+            kept = self._free(key)
+        if refusal is None:
+            self._dial_enough(key, line)
+        if line.dials:
+            return
+        del self._lines[key]
+        if refusal is not None:
+            for told in list(line.waiting.values()):
+                told(refusal)
 
     def _sweep(self) -> None:
         """Forget what is closed; release what nothing has used for long."""

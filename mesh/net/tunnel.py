@@ -10,9 +10,9 @@ import trio
 
 from mesh.address import IP, Address, parse_ip
 from mesh.hbone.connection import Connection
-from mesh.hbone.frames import ErrorCode, code_name
+from mesh.hbone.frames import ErrorCode
 from mesh.net.dial import CONNECT_TIMEOUT, dial, tune
-from mesh.net.exchange import Awaited, Rejected, Request, Stream
+from mesh.net.exchange import Asked, Rejected, Request, Stream, Told
 from mesh.net.handshake import HANDSHAKE_TIMEOUT, shake
 from mesh.net.wire import Wire
 from mesh.refusal import Reason, Refusal
@@ -63,7 +63,6 @@ class Tunnel:
         """Called when the last stream has ended."""
         self._on_request: Callable[[Request], None] | None = None
         self._on_fault: Callable[[Tunnel, Refusal], None] | None = None
-        self._awaited: dict[int, Awaited] = {}
         self._ready = trio.Event()
         self._closed = trio.Event()
 
@@ -154,22 +153,24 @@ class Tunnel:
         """
         if not self.usable:
             return Rejected(503, detail="the tunnel takes no more streams", unprocessed=True)
-        state = self.connection.open(authority, headers)
-        awaited = self._awaited[state.id] = Awaited(state)
-        state.attach(awaited)
+        got: list[Stream | Rejected] = []
+        settled = trio.Event()
+
+        def told(answer: Stream | Rejected) -> None:
+            got.append(answer)
+            settled.set()
+
+        asked = self.ask(authority, headers, told)
         try:
-            await awaited.settled.wait()
+            await settled.wait()
         except BaseException:
-            state.reset(ErrorCode.CANCEL)
+            asked.withdraw()
             raise
-        finally:
-            del self._awaited[state.id]
-        answer = awaited.answer
-        if answer is None:
-            return self._unanswered(awaited.code or ErrorCode.NO_ERROR)
-        if answer.status >= 300:
-            return Rejected(answer.status, answer.headers)
-        return Stream(self, state, authority, answer.headers)
+        return got[0]
+
+    def ask(self, authority: str, headers: Iterable[Field], told: Told) -> Asked:
+        """Client: the same without waiting, on a tunnel that is `usable`; `told` is called in the relay."""
+        return Asked(self, self.connection.open(authority, headers), authority, told)
 
     def drain(self) -> None:
         """Take no new streams and close when the last one has ended; the peer is told by GOAWAY."""
@@ -222,12 +223,10 @@ class Tunnel:
             self._on_fault(self, Refusal(Reason.BAD_REQUEST, detail))
 
     def answered(self, stream: StreamState, answer: Answer) -> None:
-        """Wake the one who asked; what follows on the stream is kept until it has a sink again."""
-        awaited = self._awaited.get(stream.id)
-        if awaited is not None:
-            stream.sink = None
-            awaited.answer = answer
-            awaited.settled.set()
+        """Tell the one who asked."""
+        asked = stream.sink
+        if isinstance(asked, Asked):
+            asked.answered(answer)
 
     def going_away(self) -> None:
         """The peer drains: close when the last stream has ended."""
@@ -253,14 +252,6 @@ class Tunnel:
 
     def _gone(self) -> None:
         self._closed.set()
-
-    def _unanswered(self, code: int) -> Rejected:
-        violation = self.connection.violation
-        if violation is not None:
-            return Rejected(503, detail=f"the tunnel ended before the peer answered: {violation}")
-        unprocessed = code == ErrorCode.REFUSED_STREAM
-        detail = f"the peer reset the stream in place of an answer: {code_name(code)}"
-        return Rejected(503, detail=detail, unprocessed=unprocessed)
 
 
 async def _introduce(

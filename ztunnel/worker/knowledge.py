@@ -45,10 +45,16 @@ class Knowledge:
         """All addresses that were asked about and not forgotten since."""
         return (*self._answered, *self._open)
 
+    def knows(self, ip: IP) -> bool:
+        """Whether everything about `ip` is known; it counts as used then."""
+        if ip not in self._answered:
+            return False
+        self._answered.move_to_end(ip)
+        return True
+
     def look(self, ip: IP) -> Asking:
         """Whether everything about `ip` is known; if it was not even asked, it counts as asked from now on."""
-        if ip in self._answered:
-            self._answered.move_to_end(ip)
+        if self.knows(ip):
             return Asking.ANSWERED
         if ip in self._open:
             return Asking.UNDER_WAY

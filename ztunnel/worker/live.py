@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.policy import Call, Policy
@@ -29,15 +28,16 @@ class Live:
         self._entries: set[Entry] = set()
         self._policies: tuple[Policy, ...] = ()
 
-    @contextmanager
-    def admitted(self, call: Call, abort: Callable[[], None]) -> Iterator[Entry]:
-        """Keep the connection on the register while the block runs."""
+    def admit(self, call: Call, abort: Callable[[], None]) -> Entry:
+        """Put an admitted connection on the register."""
         entry = Entry(call, abort)
         self._entries.add(entry)
-        try:
-            yield entry
-        finally:
-            self._entries.discard(entry)
+        return entry
+
+    def leave(self, entry: Entry) -> Refusal | None:
+        """It has ended: take it off; says why, if policies ended it."""
+        self._entries.discard(entry)
+        return entry.refusal
 
     def check(self, view: View) -> None:
         """If other policies are in force than before, judge all again and end those that are denied now."""

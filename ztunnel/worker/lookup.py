@@ -82,6 +82,10 @@ class Lookup:
                 await self._news.wait()
         return self.view() or Refusal(Reason.UNKNOWN_WORKLOAD, f"after {PATIENCE:g} s the mesh does not know this pod")
 
+    def known(self, ip: IP) -> View | None:
+        """The view, if everything about `ip` is in it; otherwise `around` is to be awaited."""
+        return self._view if self._knowledge.knows(ip) else None
+
     async def around(self, ip: IP) -> View | Refusal:
         """The view once everything about `ip` is in it."""
         asking = self._ask(ip)

@@ -10,12 +10,15 @@ from typing import Final
 
 import trio
 
+from mesh.address import Address
+from mesh.net.relay import Relay
 from mesh.quota import Quota
 from mesh.refusal import Refusal
 from ztunnel import question as questions
 from ztunnel.channel.naming import Naming, Outcome
 from ztunnel.question import Question
-from ztunnel.worker.accept import accept
+from ztunnel.worker.accept import Acceptor, Done
+from ztunnel.worker.boundary import served
 from ztunnel.worker.names import Names
 from ztunnel.worker.upstream import Upstream, receive_framed, send_framed
 
@@ -40,14 +43,18 @@ class Nameserver:
         self._budget = Quota("questions", most, most)
         self._streams = Quota("connections", _STREAMS, _STREAMS)
 
-    async def serve(self, sockets: tuple[socket.socket, ...]) -> None:
+    async def serve(self, relay: Relay, sockets: tuple[socket.socket, ...]) -> None:
         """Serve these UDP and listening TCP sockets until cancelled."""
+
+        def take(sock: socket.socket, source: Address, done: Done) -> None:
+            nursery.start_soon(served, self._stream, sock, source, done)
+
         async with trio.open_nursery() as nursery:
             for sock in sockets:
                 if sock.type == socket.SOCK_DGRAM:
                     nursery.start_soon(self._datagrams, sock, nursery)
                 else:
-                    nursery.start_soon(accept, sock, self._streams, self._stream, self._refuse_stream, nursery)
+                    nursery.start_soon(Acceptor(relay, sock, self._streams, take, self._refuse_stream).run)
 
     async def _datagrams(self, own: socket.socket, nursery: trio.Nursery) -> None:
         sock = trio.socket.from_stdlib_socket(own)
@@ -75,8 +82,7 @@ class Nameserver:
         finally:
             self._budget.give(_POD)
 
-    async def _stream(self, own: socket.socket) -> None:
-        own.setblocking(False)
+    async def _stream(self, own: socket.socket, _source: Address) -> None:
         with trio.socket.from_stdlib_socket(own) as sock, trio.move_on_after(_IDLE_SECONDS) as idle:
             try:
                 while (packet := await receive_framed(sock)) is not None:
@@ -110,5 +116,5 @@ class Nameserver:
             return questions.failure(question)
         return reply
 
-    def _refuse_stream(self, _sock: socket.socket, _refusal: Refusal) -> None:
+    def _refuse_stream(self, _sock: socket.socket, _source: Address, _refusal: Refusal) -> None:
         self._tell(Naming(Outcome.REFUSED, protocol="tcp"))

@@ -1,45 +1,45 @@
-"""15001: what the pod's processes call. Each connection is planned, and then carried where the plan says."""
+"""15001: what the pod's processes call. Each connection is planned, and then carried where the plan says.
+
+It all happens in the relay, in calls; a task is only made for what must be looked up.
+"""
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from mesh.address import IP, Address
 from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
 from mesh.health import Health
-from mesh.net.dial import dial
+from mesh.net.deadlines import Wait
 from mesh.net.flow import Flow, close_with_reset
-from mesh.net.pool import Pool, PoolKey
-from mesh.net.relay import Relay
-from mesh.net.tunnel import DialFailed, Rejected
+from mesh.net.pool import ATTEMPTS, Pool, PoolKey
+from mesh.net.reach import reach
+from mesh.net.tunnel import Rejected, Stream, Tunnel
 from mesh.refusal import Reason, Refusal
-from mesh.workload import Workload
-from ztunnel.plan import Plan, Transport, Unresolved, Ways, ways
-from ztunnel.worker.baggage import baggage
-from ztunnel.worker.lookup import Lookup
+from ztunnel.plan import Plan, Transport, Unresolved, Ways
+from ztunnel.worker.boundary import contained, contained_task
+from ztunnel.worker.decisions import Directions, Introduction
+from ztunnel.worker.ground import Ground
+from ztunnel.worker.lookup import View
 from ztunnel.worker.names import Names
-from ztunnel.worker.sockets import PACKET_MARK, original_destination, remote_address
-from ztunnel.worker.witness import Tell, Witness
+from ztunnel.worker.sockets import PACKET_MARK, original_destination
+from ztunnel.worker.witness import Witness
+
+if TYPE_CHECKING:
+    from mesh.net.exchange import Asked
 
 _ANSWER_SECONDS: Final = 30.0
 """How long a peer may take to answer a CONNECT; it must reach its application first."""
 _ENDPOINTS: Final = 3
 """How many endpoints are tried for one connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """An endpoint was not reached. No byte of the caller's has left, so that another one may serve it as well."""
-
-    refusal: Refusal
+_TRACE_BYTES: Final = 24
 
 
 class Outbound:
@@ -47,108 +47,146 @@ class Outbound:
 
     def __init__(
         self,
-        relay: Relay,
+        ground: Ground,
         pool: Pool,
-        lookup: Lookup,
         names: Names,
-        tell: Tell,
         *,
         certified: Callable[[], Refusal | None],
-        timeout: float,
     ) -> None:
-        self._relay = relay
-        self._pool = pool
-        self._lookup = lookup
-        self._names = names
-        self._tell = tell
-        self._certified = certified
-        self._timeout = timeout
-        self._health = Health()
+        self.ground = ground
+        self.pool = pool
+        self.names = names
+        self.certified = certified
+        self.health = Health()
+        self.directions = Directions()
+        self.introduction = Introduction()
 
-    async def serve(self, sock: socket.socket) -> None:
-        """Carry one connection from its first moment to its end. A refusal resets it."""
-        witness = Witness(self._tell, outbound=True)
-        try:
-            source, destination = remote_address(sock), original_destination(sock)
-        except OSError:
-            sock.close()  # it has gone already
-            return
-        witness.learn(source=source, destination=destination)
-        started = await self._start(sock, source, destination, witness)
-        if isinstance(started, Refusal):
-            witness.refused(started)
-            close_with_reset(sock)
-            return
-        flow, endpoint = started
-        try:
-            await witness.follow(flow)
-        finally:
-            self._health.closed(endpoint)
+    def take(self, sock: socket.socket, source: Address, done: Callable[[], None]) -> None:
+        """Carry one connection from its first moment to its end, which `done` hears of. A refusal resets it."""
+        _Call(self, sock, source, Witness(self.ground.crowd, outbound=True, done=done)).begin()
 
-    def refuse(self, sock: socket.socket, refusal: Refusal) -> None:
+    def refuse(self, sock: socket.socket, source: Address, refusal: Refusal) -> None:
         """Tell of a connection that is not served."""
-        witness = Witness(self._tell, outbound=True)
+        witness = Witness(self.ground.crowd, outbound=True)
+        witness.learn(source=source)
         with suppress(OSError):  # it has gone already
-            witness.learn(source=remote_address(sock), destination=original_destination(sock))
+            witness.learn(destination=original_destination(sock))
         witness.refused(refusal)
 
-    async def _start(
-        self, sock: socket.socket, source: Address, destination: Address, witness: Witness
-    ) -> tuple[Flow, str] | Refusal:
-        """The live connection and, where one of several endpoints was chosen for it, that one's uid."""
-        view = await self._lookup.around(destination.ip)
+
+class _Call:
+    """One connection, until bytes flow or it is refused."""
+
+    __slots__ = (
+        "_asked",
+        "_attempts",
+        "_began",
+        "_destination",
+        "_endpoint",
+        "_missed",
+        "_of",
+        "_plan",
+        "_sock",
+        "_source",
+        "_trace",
+        "_tried",
+        "_view",
+        "_wait",
+        "_ways",
+        "_witness",
+    )
+
+    _began: float
+    _destination: Address
+    _endpoint: str
+    _plan: Plan
+    _trace: Traceparent
+    _view: View
+
+    def __init__(self, of: Outbound, sock: socket.socket, source: Address, witness: Witness) -> None:
+        self._of = of
+        self._sock = sock
+        self._source = source
+        self._witness = witness
+        self._asked: Asked | None = None
+        self._attempts = ATTEMPTS
+        self._wait: Wait | None = None
+        self._ways: Ways | None = None
+        self._tried: tuple[str, ...] = ()
+        self._missed: Refusal | None = None
+
+    def fail(self) -> None:
+        """End it by a fault of ours."""
+        self._settle()
+        self._witness.failed(self._sock)
+
+    # ---- where to
+
+    @contained
+    def begin(self) -> None:
+        """Find out where it is bound for."""
+        try:
+            self._destination = destination = original_destination(self._sock)
+        except OSError:
+            self._sock.close()  # it has gone already
+            self._witness.vanished()
+            return
+        self._witness.learn(source=self._source, destination=destination)
+        view = self._of.ground.lookup.known(destination.ip)
+        if view is None:
+            self._of.ground.tasks.start_soon(self._look_up)
+        else:
+            self._decide(view)
+
+    @contained_task
+    async def _look_up(self) -> None:
+        self._decide(await self._of.ground.lookup.around(self._destination.ip))
+
+    @contained
+    def _decide(self, view: View | Refusal) -> None:
         if isinstance(view, Refusal):
-            return view
-        found = ways(view.snapshot, view.own, destination)
+            self._refuse(view)
+            return
+        self._view = view
+        found = self._of.directions.of(view, self._destination)
         if isinstance(found, Refusal):
-            return found
-        if isinstance(found, Ways):
-            return await self._to_one_of(found, sock, source, view.own, witness)
-        reached = await self._reach(sock, source, found, view.own, witness)
-        if isinstance(reached, Missed):
-            return reached.refusal
-        return reached if isinstance(reached, Refusal) else (reached, "")
+            self._refuse(found)
+        elif isinstance(found, Ways):
+            self._ways = found
+            self._choose(found)
+        else:
+            self._go(found)
 
-    async def _to_one_of(
-        self, found: Ways, sock: socket.socket, source: Address, own: Workload, witness: Witness
-    ) -> tuple[Flow, str] | Refusal:
-        """Try endpoints until one is reached; those that are not are passed over for a while."""
-        missed: Refusal | None = None
-        tried: set[str] = set()
-        for _ in range(_ENDPOINTS):
-            began = trio.current_time()
-            planned = found.pick(random.random, self._health, began, tried)
-            if isinstance(planned, Refusal):
-                return missed or planned
-            if isinstance(planned, Unresolved):
-                reached = await self._reach_named(sock, source, planned, own, witness)
-            else:
-                reached = await self._reach(sock, source, planned, own, witness)
-            now = trio.current_time()
-            if isinstance(reached, Refusal):
-                return reached
-            if not isinstance(reached, Missed):
-                self._health.opened(planned.endpoint, now - began, now)
-                return reached, planned.endpoint
-            missed = reached.refusal
-            tried.add(planned.endpoint)
-            self._health.failed(planned.endpoint, now)
-        return missed or Refusal(Reason.NO_HEALTHY_ENDPOINT, "no endpoint was tried")
+    def _choose(self, among: Ways) -> None:
+        """Try the next endpoint, if one is left; no byte of the caller's has left before it is reached."""
+        now = self._began = trio.current_time()
+        planned: Plan | Unresolved | Refusal
+        if len(self._tried) < _ENDPOINTS:
+            planned = among.pick(random.random, self._of.health, now, self._tried)
+        else:
+            planned = Refusal(Reason.NO_HEALTHY_ENDPOINT, "no endpoint was reached")
+        if isinstance(planned, Refusal):
+            self._refuse(self._missed or planned)
+            return
+        self._endpoint = planned.endpoint
+        if isinstance(planned, Unresolved):
+            self._of.ground.tasks.start_soon(self._resolve, planned)
+        else:
+            self._go(planned)
 
-    async def _reach_named(
-        self, sock: socket.socket, source: Address, named: Unresolved, own: Workload, witness: Witness
-    ) -> Flow | Missed | Refusal:
-        witness.learn(endpoint=named.endpoint, service=named.service.key)
-        found = await self._names.addresses(named.workload.hostname)
+    @contained_task
+    async def _resolve(self, named: Unresolved) -> None:
+        self._witness.learn(endpoint=named.endpoint, service=named.service.key)
+        found = await self._of.names.addresses(named.workload.hostname)
         planned = found if isinstance(found, Refusal) else named.at(found, random.random)
         if isinstance(planned, Refusal):
-            return Missed(planned)
-        return await self._reach(sock, source, planned, own, witness)
+            self._miss(planned)
+        else:
+            self._go(planned)
 
-    async def _reach(
-        self, sock: socket.socket, source: Address, planned: Plan, own: Workload, witness: Witness
-    ) -> Flow | Missed | Refusal:
-        witness.learn(
+    def _go(self, planned: Plan) -> None:
+        self._plan = planned
+        self._witness.learn(
             destination=planned.target,
             endpoint=planned.endpoint,
             service=planned.service.key if planned.service is not None else "",
@@ -156,40 +194,109 @@ class Outbound:
             trace="",
         )
         if planned.transport is Transport.HBONE:
-            return await self._tunnelled(sock, source, planned, own, witness)
-        return await self._direct(sock, source, planned)
-
-    async def _direct(self, sock: socket.socket, source: Address, planned: Plan) -> Flow | Missed:
-        far = await dial(planned.connect_to, timeout=self._timeout, mark=PACKET_MARK, bind=_bind(source, planned))
-        return Missed(far) if isinstance(far, Refusal) else self._relay.join(sock, far)
-
-    async def _tunnelled(
-        self, sock: socket.socket, source: Address, planned: Plan, own: Workload, witness: Witness
-    ) -> Flow | Missed | Refusal:
-        trace = Traceparent.of(os.urandom(24))
-        witness.learn(tunnel=planned.connect_to, trace=trace.trace)
-        refusal = self._certified()
-        if refusal is not None:
-            return refusal
-        host = planned.service.hostname if planned.service is not None else ""
-        headers = (
-            (BAGGAGE, baggage(own)),
-            (FORWARDED, Forwarded(source, host).encode()),
-            (TRACEPARENT, trace.encode()),
+            self._enter_tunnel()
+            return
+        reach(
+            self._of.ground.relay,
+            planned.connect_to,
+            self._reached,
+            deadlines=self._of.ground.deadlines,
+            timeout=self._of.ground.timeout,
+            mark=PACKET_MARK,
+            bind=_bind(self._source, planned),
         )
-        key = PoolKey(planned.accepts, planned.connect_to, _bind(source, planned))
-        try:
-            with trio.fail_after(_ANSWER_SECONDS):
-                stream = await self._pool.connect(key, planned.authority, headers)
-        except DialFailed as fault:
-            return Missed(fault.refusal)
-        except trio.TooSlowError:
-            return Refusal(Reason.CONNECT_TIMEOUT, f"{planned.connect_to} did not answer within {_ANSWER_SECONDS:g} s")
-        if isinstance(stream, Rejected):
-            return Missed(stream.refusal) if _may_differ_elsewhere(stream, planned) else stream.refusal
-        witness.learn(peer=stream.tunnel.peer, mutual_tls=True)
-        witness.carried_by(stream.tunnel)
-        return stream.splice(sock)
+
+    # ---- what came of it
+
+    def _arrive(self, flow: Flow) -> None:
+        if self._ways is None:
+            self._witness.follow(flow)
+            return
+        endpoint, now = self._endpoint, trio.current_time()
+        self._of.health.opened(endpoint, now - self._began, now)
+        self._witness.follow(flow, partial(self._of.health.closed, endpoint))
+
+    def _miss(self, refusal: Refusal) -> None:
+        """The endpoint was not reached; another one may serve it as well."""
+        if self._ways is None:
+            self._refuse(refusal)
+            return
+        self._missed = refusal
+        self._tried = (*self._tried, self._endpoint)
+        self._of.health.failed(self._endpoint, trio.current_time())
+        self._choose(self._ways)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._witness.refused(refusal)
+        close_with_reset(self._sock)
+
+    @contained
+    def _reached(self, far: socket.socket | Refusal) -> None:
+        if isinstance(far, Refusal):
+            self._miss(far)
+        else:
+            self._arrive(self._of.ground.relay.join(self._sock, far))
+
+    # ---- through a tunnel
+
+    def _enter_tunnel(self) -> None:
+        planned = self._plan
+        self._trace = Traceparent.of(random.randbytes(_TRACE_BYTES))  # noqa: S311 - a name, no secret
+        self._witness.learn(tunnel=planned.connect_to, trace=self._trace.trace)
+        refusal = self._of.certified()
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._wait = self._of.ground.deadlines.after(_ANSWER_SECONDS, self._too_late)
+        self._of.pool.obtain(self._key, self._ask)
+
+    @property
+    def _key(self) -> PoolKey:
+        return PoolKey(self._plan.accepts, self._plan.connect_to, _bind(self._source, self._plan))
+
+    @contained
+    def _ask(self, tunnel: Tunnel | Refusal) -> None:
+        if isinstance(tunnel, Refusal):
+            self._settle()
+            self._miss(tunnel)
+            return
+        service = self._plan.service
+        headers = (
+            (BAGGAGE, self._of.introduction.of(self._view)),
+            (FORWARDED, Forwarded(self._source, service.hostname if service is not None else "").encode()),
+            (TRACEPARENT, self._trace.encode()),
+        )
+        self._asked = tunnel.ask(self._plan.authority, headers, self._answered)
+
+    @contained
+    def _answered(self, answer: Stream | Rejected) -> None:
+        self._attempts -= 1
+        if isinstance(answer, Stream):
+            self._settle()
+            self._witness.learn(peer=answer.tunnel.peer, mutual_tls=True)
+            self._witness.carried_by(answer.tunnel)
+            self._arrive(answer.splice(self._sock))
+        elif answer.unprocessed and self._attempts:
+            self._of.pool.obtain(self._key, self._ask)
+        else:
+            self._settle()
+            if _may_differ_elsewhere(answer, self._plan):
+                self._miss(answer.refusal)
+            else:
+                self._refuse(answer.refusal)
+
+    @contained
+    def _too_late(self) -> None:
+        self._of.pool.leave(self._key, self._ask)
+        if self._asked is not None:
+            self._asked.withdraw()
+        at = self._plan.connect_to
+        self._refuse(Refusal(Reason.CONNECT_TIMEOUT, f"{at} did not answer within {_ANSWER_SECONDS:g} s"))
+
+    def _settle(self) -> None:
+        """Nobody is waited for any more."""
+        if self._wait is not None:
+            self._wait.cancel()
 
 
 def _may_differ_elsewhere(answer: Rejected, planned: Plan) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from mesh.address import parse_ip
+from mesh.net.deadlines import Deadlines
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
@@ -22,8 +23,10 @@ from mesh.refusal import Refusal
 from ztunnel.channel.message import FromSupervisor, Hold, Resolved, Revoked, Signed, Unsigned, Update
 from ztunnel.channel.naming import Naming
 from ztunnel.drain import Drain, Word, heard
-from ztunnel.worker.accept import Refuse, Serve, accept
+from ztunnel.worker.accept import Acceptor, Refuse, Take
 from ztunnel.worker.certificate import Certificate, Petitioner
+from ztunnel.worker.crowd import Crowd
+from ztunnel.worker.ground import Ground
 from ztunnel.worker.inbound import Inbound
 from ztunnel.worker.link import Link
 from ztunnel.worker.live import Live
@@ -50,6 +53,8 @@ class Service:
         self._live = Live()
         self._certificate = Certificate()
         self._link = Link(partial(trio.open_unix_socket, start.supervisor), self._receive)
+        self._crowd = Crowd(self._link.report)
+        self._deadlines = Deadlines()
         self._lookup = Lookup(self._link.send)
         self._link.greeting = self._lookup.greeting
         self._lookup.changed = self._live.check
@@ -70,6 +75,7 @@ class Service:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._relay.run)
+                nursery.start_soon(self._deadlines.run)
                 nursery.start_soon(self._link.run)
                 nursery.start_soon(self._certificate.keep, self._petitioner, identity)
                 nursery.start_soon(self._hear, signals)
@@ -104,10 +110,13 @@ class Service:
                     return
                 pool = Pool(self._relay, tls, mark=PACKET_MARK, timeout=self._start.settings.connect_timeout)
                 await self._accept(pool, connections)
+            await self._crowd.gone()
 
     async def _accept(self, pool: Pool, connections: trio.Nursery) -> None:
         self._certificate.renewed = pool.renew
-        inbound, outbound = self._inbound(connections), self._outbound(pool)
+        timeout = self._start.settings.connect_timeout
+        ground = Ground(self._relay, self._deadlines, self._lookup, self._crowd, connections, timeout)
+        inbound, outbound = self._inbound(ground), self._outbound(ground, pool)
 
         def end_revoked() -> None:
             for one in (inbound, pool):
@@ -115,7 +124,7 @@ class Service:
 
         self._end_revoked = end_revoked
         try:
-            await self._take_all(inbound, outbound, connections)
+            await self._take_all(inbound, outbound)
         finally:
             if self._accepting.cancel_called:
                 start = self._start
@@ -124,21 +133,21 @@ class Service:
                 inbound.drain()
                 pool.drain()
 
-    async def _take_all(self, inbound: Inbound, outbound: Outbound, connections: trio.Nursery) -> None:
+    async def _take_all(self, inbound: Inbound, outbound: Outbound) -> None:
         start = self._start
         most = self._most()
         # The pod's own calls have a budget of their own, all of which is theirs.
         calls, callers = Quota("connections", most, most), Quota("connections", most)
-        ways: tuple[tuple[socket.socket, Quota, Serve, Refuse], ...] = (
-            (start.outbound, calls, outbound.serve, outbound.refuse),
-            (start.inbound_plaintext, callers, inbound.serve_plaintext, inbound.refuse),
-            (start.inbound, callers, inbound.serve, inbound.refuse),
+        ways: tuple[tuple[socket.socket, Quota, Take, Refuse], ...] = (
+            (start.outbound, calls, outbound.take, outbound.refuse),
+            (start.inbound_plaintext, callers, inbound.take_plaintext, inbound.refuse),
+            (start.inbound, callers, inbound.take, inbound.refuse),
         )
         async with trio.open_nursery() as nursery:
-            for listener, budget, serve, refuse in ways:
-                nursery.start_soon(accept, listener, budget, serve, refuse, connections)
+            for listener, budget, take, refuse in ways:
+                nursery.start_soon(Acceptor(self._relay, listener, budget, take, refuse).run)
             nameserver = Nameserver(self._names, self._upstream, self._tell_of_name, start.settings.queries)
-            nursery.start_soon(nameserver.serve, start.names)
+            nursery.start_soon(nameserver.serve, self._relay, start.names)
             os.write(start.ready, b"R")
             os.close(start.ready)
 
@@ -146,29 +155,22 @@ class Service:
         """Calls, callers' connections and streams at most, each: so many that descriptors do not run out before."""
         return min(self._start.settings.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS)
 
-    def _inbound(self, connections: trio.Nursery) -> Inbound:
+    def _inbound(self, ground: Ground) -> Inbound:
         settings = self._start.settings
         return Inbound(
-            self._relay,
-            self._lookup,
+            ground,
             self._live,
-            self._link.report,
-            connections,
             tls=self._certificate.server,
             streams=Quota("streams", self._most()),
             handshakes=Quota("handshakes", settings.handshakes, settings.handshakes_of_one),
-            timeout=settings.connect_timeout,
         )
 
-    def _outbound(self, pool: Pool) -> Outbound:
+    def _outbound(self, ground: Ground, pool: Pool) -> Outbound:
         return Outbound(
-            self._relay,
+            ground,
             pool,
-            self._lookup,
             self._names,
-            self._link.report,
             certified=lambda: None if isinstance(tls := self._certificate.client(), ClientTls) else tls,
-            timeout=self._start.settings.connect_timeout,
         )
 
     def _resume(self) -> None:

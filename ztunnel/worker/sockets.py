@@ -18,14 +18,14 @@ _SOCKADDR_IN: Final = struct.Struct("!2xH4s8x")
 _SOCKADDR_IN6: Final = struct.Struct("!2xH4x16s4x")
 
 
+def address_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    """What the socket module calls an address; an IPv4 address also on a dual-stack socket."""
+    return Address(parse_ip(name[0].partition("%")[0]), name[1])
+
+
 def local_address(sock: socket.socket) -> Address:
     """The near end of a connection; an IPv4 address also on a dual-stack socket."""
-    return _address(sock.getsockname())
-
-
-def remote_address(sock: socket.socket) -> Address:
-    """The far end of a connection. Raises OSError when the peer is gone already."""
-    return _address(sock.getpeername())
+    return address_of(sock.getsockname())
 
 
 def original_destination(sock: socket.socket) -> Address:
@@ -44,7 +44,3 @@ def original_destination(sock: socket.socket) -> Address:
         if fault.errno in {errno.ENOENT, errno.ENOPROTOOPT}:
             return near
         raise
-
-
-def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
-    return Address(parse_ip(name[0].partition("%")[0]), name[1])

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from mesh.net.flow import Ending, Flow
+from mesh.net.flow import Ending, Flow, close_with_reset
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from ztunnel.channel.sighting import Sighting
+from ztunnel.worker.crowd import Crowd
 
 if TYPE_CHECKING:
     from mesh.net.tunnel import Tunnel
 
-Tell = Callable[[Sighting], None]
-
-
 _DRAINED: Final = Refusal(Reason.DRAINING, "it outlived the time that this worker had to drain")
 
 
-def _no_refusal() -> None:
+def _nothing() -> None:
     return
 
 
@@ -31,17 +30,33 @@ def _lost(ending: Ending) -> Refusal | None:
 
 
 class Witness:
-    """What is known of one connection so far. It tells of the end exactly once."""
+    """What is known of one connection so far. It tells of the end exactly once, and then says that it is `done`."""
 
-    __slots__ = ("_began", "_known", "_outbound", "_tell", "_told", "_tunnel")
+    __slots__ = (
+        "_began",
+        "_crowd",
+        "_done",
+        "_ended_for",
+        "_flow",
+        "_known",
+        "_outbound",
+        "_over",
+        "_refusal",
+        "_tunnel",
+    )
 
-    def __init__(self, tell: Tell, *, outbound: bool) -> None:
-        self._tell = tell
+    def __init__(self, crowd: Crowd, *, outbound: bool, done: Callable[[], None] = _nothing) -> None:
+        self._crowd = crowd
         self._began = trio.current_time()
-        self._told = False
+        self._over = False
         self._outbound = outbound
+        self._done = done
         self._known: dict[str, Any] = {}
+        self._flow: Flow | None = None
         self._tunnel: Tunnel | None = None
+        self._refusal: Refusal | None = None
+        self._ended_for: Callable[[], Refusal | None] = _nothing
+        crowd.enter(self)
 
     def learn(self, **known: Any) -> None:
         """More is known of the connection: fields of the sighting."""
@@ -51,29 +66,64 @@ class Witness:
         """It is a stream of this tunnel, and ends with it."""
         self._tunnel = tunnel
 
+    def failed(self, sock: socket.socket | None) -> None:
+        """This proxy is at fault, as its log tells: end the connection, whose socket `sock` is until bytes flow."""
+        if self._flow is not None:
+            self._flow.abort()
+        elif sock is not None:
+            close_with_reset(sock)
+        self.vanished()
+
+    def vanished(self) -> None:
+        """It had gone before anything was known of it; nobody need hear."""
+        if not self._over:
+            self._over = True
+            self._crowd.leave(self)
+            self._done()
+
     def refused(self, refusal: Refusal) -> None:
         """It ended before bytes could flow."""
         self._end(refusal=refusal)
 
-    async def follow(self, flow: Flow, ended_for: Callable[[], Refusal | None] = _no_refusal) -> None:
-        """Bytes flow now: stay with it to its end. `ended_for` says whether we ended it; cancellation ends it."""
-        self._known["connect_seconds"] = trio.current_time() - self._began
-        self._tell(Sighting(Event.OPENED, self._outbound, **self._known))
-        refusal: Refusal | None = _DRAINED
-        try:
-            ending = await flow.wait()
-            revoked = self._tunnel.ended_for if self._tunnel is not None else None
-            refusal = ended_for() or revoked or _lost(ending)
-            if ending.how == "reset":
-                self._known["ending"] = ending.detail
-        finally:
+    def follow(self, flow: Flow, ended_for: Callable[[], Refusal | None] = _nothing) -> None:
+        """Bytes flow now: stay with it to its end, after which `ended_for` is asked why we ended it, if we did."""
+        if self._over:
             flow.abort()
-            answered = flow.first_byte if self._outbound else None
-            first_byte = answered - self._began if answered is not None else None
-            self._end(sent=flow.sent, received=flow.received, first_byte_seconds=first_byte, refusal=refusal)
+            return
+        self._flow = flow
+        self._ended_for = ended_for
+        self._known["connect_seconds"] = trio.current_time() - self._began
+        self._crowd.tell(Sighting(Event.OPENED, self._outbound, **self._known))
+        flow.when_ended(self._flow_ended)
+
+    def abort(self) -> None:
+        """End it, because the worker ends."""
+        if self._flow is None:
+            self.refused(_DRAINED)
+        else:
+            self._refusal = _DRAINED
+            self._flow.abort()
+
+    def _flow_ended(self) -> None:
+        flow = self._flow
+        assert flow is not None  # noqa: S101  it was followed
+        assert flow.ending is not None  # noqa: S101  it tells of its end
+        answered = flow.first_byte if self._outbound else None
+        if flow.ending.how == "reset":
+            self._known["ending"] = flow.ending.detail
+        self._end(
+            sent=flow.sent,
+            received=flow.received,
+            first_byte_seconds=answered - self._began if answered is not None else None,
+            refusal=self._why(flow.ending),
+        )
+
+    def _why(self, ending: Ending) -> Refusal | None:
+        revoked = self._tunnel.ended_for if self._tunnel is not None else None
+        return self._ended_for() or self._refusal or revoked or _lost(ending)
 
     def _end(self, **known: Any) -> None:
-        if not self._told:
-            self._told = True
+        if not self._over:
             elapsed = trio.current_time() - self._began
-            self._tell(Sighting(Event.CLOSED, self._outbound, seconds=elapsed, **self._known, **known))
+            self._crowd.tell(Sighting(Event.CLOSED, self._outbound, seconds=elapsed, **self._known, **known))
+            self.vanished()

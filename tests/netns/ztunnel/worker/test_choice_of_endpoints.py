@@ -82,6 +82,7 @@ async def test_a_caller_that_policy_turns_away_tries_no_other_door(pair):
     pair.db.listen(8080)
     await assert_refused(pair.web, VIP, 80)
     await pair.told(outbound=True)
+    await pair.told(outbound=False)
     assert [one.refusal.reason for one in pair.node.closed(outbound=False)] == [Reason.POLICY_DENIED]
 
 
