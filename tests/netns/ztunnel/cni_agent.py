@@ -96,7 +96,11 @@ class Agent:
 
     def records(self) -> list[dict]:
         """What the keeper has written down of its workers."""
-        return [json.loads(path.read_text()) for path in (self.run_dir / "workers").glob("*.json")]
+        found = []
+        for path in (self.run_dir / "workers").glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # the keeper removed it since it was listed
+                found.append(json.loads(path.read_text()))
+        return found
 
     def close(self) -> None:
         if self.keeper.poll() is None:

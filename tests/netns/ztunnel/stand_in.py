@@ -29,13 +29,16 @@ def work(start: Start) -> NoReturn:
     ready = selectors.DefaultSelector()
     ready.register(woken, selectors.EVENT_READ)
     for name in ("outbound", "inbound_plaintext", "inbound"):
-        ready.register(getattr(start, name), selectors.EVENT_READ, name)
+        listener = getattr(start, name)
+        listener.setblocking(False)  # a successor shares it, and may be the faster one
+        ready.register(listener, selectors.EVENT_READ, name)
     os.write(start.ready, b"R")
     os.close(start.ready)
     while woken not in (awake := {key.fd: key for key, _ in ready.select()}):
         for key in awake.values():
-            accepted, _ = key.fileobj.accept()
-            threading.Thread(target=answer, args=(accepted, key.data)).start()
+            with contextlib.suppress(BlockingIOError):
+                accepted, _ = key.fileobj.accept()
+                threading.Thread(target=answer, args=(accepted, key.data)).start()
     for listener in (start.outbound, start.inbound_plaintext, start.inbound):
         listener.close()
     for thread in threading.enumerate():
