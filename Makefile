@@ -10,11 +10,12 @@ BENCH_TOOLS := $(NODE_TOOLS) iperf3:iperf3 redis-benchmark:redis-tools redis-ser
 # Gateway API's conformance cases are read from beside the project; only CI insists on having them.
 LEFT_OUT := $(if $(or $(CI),$(wildcard ../shared/gateway-api)),,-m "not upstream_data")
 
-.PHONY: help demo test bench check format generate lock venv clean node-tools test-tools bench-tools
+.PHONY: help demo test bench bench-scale check format generate lock venv clean node-tools test-tools bench-tools
 help:
 	@echo "make demo      a mesh on this machine: two nodes, mTLS, policies, a waypoint (add ARGS=--keep to look around)"
 	@echo "make test      every test tier; the network tier needs root or user namespaces"
 	@echo "make bench     the shipped programs beside a real Envoy, in one lab; a table with goals, and bench/results.json"
+	@echo "make bench-scale  10,000 tunnels on a worker, 200 workers on a node, 50,000 workloads in the mesh"
 	@echo "make check     ruff, mypy --strict, import rules, generated code up to date"
 	@echo "make generate  Python from the .proto files"
 	@echo "make lock      pin the newest versions that pyproject.toml allows"
@@ -28,6 +29,9 @@ test: venv test-tools
 
 bench: venv bench-tools
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-scale: venv bench-tools
+	@$(BIN)/python -m bench --only scale. --results bench/results-scale.json $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

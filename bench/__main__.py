@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench import l4
+from bench import l4, scale
 from bench.goals import goal_of
 from bench.kills.count import counts
 from bench.kills.table import markdown, outcomes
@@ -28,6 +28,8 @@ def main() -> None:
         played = outcomes(f"bench-kills-{os.getpid()}")
         print(markdown(played))
         results += counts(played)
+    if _asked_for(only, "scale."):
+        results += scale.results()
     write(results, options.results)
     write(book.uses, options.results.with_name("processes.json"))
     show_uses(book.uses)
@@ -35,7 +37,11 @@ def main() -> None:
 
 
 def _wanted(only: tuple[str, ...], *families: str) -> bool:
-    return not only or any(one.startswith(family) or family.startswith(one) for one in only for family in families)
+    return not only or _asked_for(only, *families)
+
+
+def _asked_for(only: tuple[str, ...], *families: str) -> bool:
+    return any(one.startswith(family) or family.startswith(one) for one in only for family in families)
 
 
 def _take_rounds(book: Book, only: tuple[str, ...], options: argparse.Namespace) -> None:

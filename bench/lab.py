@@ -120,11 +120,11 @@ class Lab:
 
 
 @contextmanager
-def lab(manifests: str) -> Iterator[Lab]:
-    """Bring a lab of two nodes up, and down at the end whatever happens."""
+def lab(manifests: str, *, nodes: int = 2) -> Iterator[Lab]:
+    """Bring a lab up, and down at the end whatever happens."""
     made = Lab(f"bench-{os.getpid()}")
     try:
-        made.meshctl("up", made.name, "-f", "-", "--nodes", "2", given=manifests)
+        made.meshctl("up", made.name, "-f", "-", "--nodes", str(nodes), "--timeout", "300", given=manifests)
         yield made
     finally:
         made.meshctl("down", made.name)

@@ -66,6 +66,7 @@ def _pod(namespace: str, name: str, configuration: Path | None) -> Body:
     containers: list[Body] = []
     if serves:
         redis = ["redis-server", "--port", str(REDIS), "--save", "", "--protected-mode", "no", "--bind", "0.0.0.0"]
+        redis += ["--maxclients", "12000"]
         probe = {"tcpSocket": {"port": REDIS}, "periodSeconds": 1}
         containers.append({"name": "redis", "command": redis, "readinessProbe": probe})
         containers.append({"name": "iperf", "command": ["iperf3", "--server", "--port", str(IPERF)]})

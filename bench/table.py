@@ -53,9 +53,10 @@ def show(results: Sequence[Result], goal_of: Callable[[str], Goal | None]) -> No
         ratios = [a / b for a, b in one.rounds if b]
         goal = goal_of(one.name)
         told, met = ("", "") if goal is None else (goal.told(one), "met" if goal.met(one) else "missed")
-        beside = (f"{one.peer:,.1f}", f"{one.ratio:.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}")
-        figures = (f"{one.ours:,.1f}", *(beside if ratios else ("", "", "")))
-        table.add_row(one.name, one.unit, *figures, told, met)
+        beside = ("", "", "")
+        if ratios:
+            beside = (f"{one.peer:,.1f}", f"{one.ratio:.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}")
+        table.add_row(one.name, one.unit, f"{one.ours:,.1f}", *beside, told, met)
     _print(table)
 
 
