@@ -67,6 +67,10 @@ class Called:
             except BlockingIOError:
                 await self._readable()
                 continue
+            for number in descriptors:
+                os.set_inheritable(
+                    number, False
+                )  # a program started now would keep the client's pipe open for its life
             self.descriptors += descriptors
             if not chunk:
                 return None
