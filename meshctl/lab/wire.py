@@ -67,10 +67,8 @@ class Called:
             except BlockingIOError:
                 await self._readable()
                 continue
-            for number in descriptors:
-                os.set_inheritable(
-                    number, False
-                )  # a program started now would keep the client's pipe open for its life
+            for number in descriptors:  # or a program that is started now would keep them open for its life
+                os.set_inheritable(number, False)
             self.descriptors += descriptors
             if not chunk:
                 return None
