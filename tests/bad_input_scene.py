@@ -1,4 +1,4 @@
-"""The scene of tests/netns/test_bad_input.py: a shop in the mesh, busy all the time, and a pod that is not in it."""
+"""The scene of test_bad_input.py and test_floods.py: a shop in the mesh, busy all the time, and a pod outside it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import json
 import re
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesh import pki
 from mesh.identity import Identity
-from mesh.net.tls import Credentials
+from mesh.net.tls import ClientTls, Credentials
+from mesh.net.tunnel import Stream, Tunnel
+from mesh.net.tunnel_stream import TunnelStream
 from tests.lab_for_tests import Lab
 from tests.pki_for_tests import credentials
 from tests.stranger_for_tests import Stranger
+from tests.tunnel_ends import running_relay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 WHO = "netns/meshctl/who.py"
 LOAD = ("python", "../examples/shop/load.py")
@@ -192,3 +195,20 @@ def outcome(load: subprocess.Popen[str]) -> dict[str, Any]:
     assert load.returncode == 0, err
     told: dict[str, Any] = json.loads(out)
     return told
+
+
+@asynccontextmanager
+async def tunnel(mesh: Mesh, target: Target) -> AsyncIterator[Tunnel]:
+    """A tunnel as it should be, by the stranger."""
+    papers = mesh.papers()
+    accepts = frozenset({Identity("cluster.local", "shop", "waypoint")})
+    async with running_relay() as relay:
+        made = await Tunnel.over(relay, mesh.stranger.dial(target.ip, 15008), ClientTls(papers), accepts)
+        yield made
+        made.abort()
+
+
+async def connected(to_waypoint: Tunnel, authority: str) -> TunnelStream:
+    stream = await to_waypoint.connect(authority)
+    assert isinstance(stream, Stream)
+    return stream.open()

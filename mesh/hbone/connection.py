@@ -70,6 +70,7 @@ class Connection(Exchanges):
         if self.violation is not None:
             return len(view)
         self._heard = True
+        self._just_begun = 0
         if self._just_answered:
             self._just_answered.clear()
         position, end = 0, len(view)
@@ -147,8 +148,7 @@ class Connection(Exchanges):
         elif stream.remote_ended:
             raise Violation(ErrorCode.STREAM_CLOSED, "DATA behind END_STREAM")
         elif not stream.charge(length):
-            stream.lose(ErrorCode.FLOW_CONTROL_ERROR)
-            self._reset(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
+            self._give_up(stream, ErrorCode.FLOW_CONTROL_ERROR)
             return None
         else:
             if not length and not flags & frames.END_STREAM:

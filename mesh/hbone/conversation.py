@@ -1,7 +1,7 @@
 """What two ends of an HBONE connection say about the connection itself: SETTINGS, PING, GOAWAY, WINDOW_UPDATE.
 
 A peer may make us work only as far as its chores go: frames that carry nothing are counted, forgiven at every tick,
-and a flood of them is answered by GOAWAY (rapid reset, PING and SETTINGS floods, empty frames).
+and a flood of them is answered by GOAWAY (rapid reset, PING and SETTINGS floods, empty frames; docs/floods.md).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from mesh.hbone.violation import Violation, broken
 _NO_STREAM_REFUSED: Final = frames.STREAM_ID
 _RESETS_REMEMBERED: Final = 4096
 _SILENT_TICKS: Final = 2
+_DRIBBLE: Final = 256
+"""Bytes of window, below which opening it by a little makes us frame next to nothing (CVE-2019-9511)."""
 _TICK_MARK: Final = b"ambit:hb"
 _DRAIN_MARK: Final = b"ambit:go"
 
@@ -53,6 +55,7 @@ class Conversation:
         self._chores = limits.chores
         self._lately_reset: OrderedDict[int, None] = OrderedDict()
         self._just_answered: set[int] = set()
+        self._just_begun = 0
         self._preface_due = not client
         self._settled = self._heard = self._draining = self._peer_draining = False
         self._silent_ticks = 0
@@ -225,6 +228,7 @@ class Conversation:
             self._credit += change
             if not change or self._credit > frames.LARGEST_WINDOW:
                 raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window grows by nothing or too much")
+            self._check_dribble(self._credit)
             self.feed()
             return
         stream = self.streams.get(stream_id)
@@ -233,7 +237,12 @@ class Conversation:
         elif not change or stream.credit + change > frames.LARGEST_WINDOW:
             self._give_up(stream, ErrorCode.FLOW_CONTROL_ERROR)
         else:
+            self._check_dribble(stream.credit + change)
             self._widen(stream, change)
+
+    def _check_dribble(self, credit: int) -> None:
+        if credit < _DRIBBLE:
+            self._chore(ErrorCode.ENHANCE_YOUR_CALM, "windows of a few bytes")
 
     def _on_priority(self, _flags: int, stream_id: int, payload: memoryview) -> None:
         if not stream_id or len(payload) != 5:
@@ -283,7 +292,8 @@ class Conversation:
             self._lately_reset.popitem(last=False)
 
     def _give_up(self, stream: StreamState, code: int) -> None:
-        """Reset a stream for what the peer did on it, and tell its sink."""
+        """Reset a stream for what the peer did on it, and tell its sink. A chore, as its resets are (CVE-2025-8671)."""
+        self._chore(ErrorCode.ENHANCE_YOUR_CALM, "streams that had to be reset")
         self._reset(stream.id, code)
         stream.lose(code)
 

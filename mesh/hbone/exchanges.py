@@ -74,7 +74,9 @@ class Exchanges(Conversation):
             self._on_request(stream_id, found)
 
     def _on_request(self, stream_id: int, found: list[Field]) -> None:
-        if stream_id > self._last_accepted or len(self.streams) >= self.limits.streams:
+        # The peer has heard nothing of those that ended since it sent what we are reading, so it may not count on that.
+        self._just_begun += 1
+        if stream_id > self._last_accepted or max(len(self.streams) + 1, self._just_begun) > self.limits.streams:
             self._chore(ErrorCode.ENHANCE_YOUR_CALM, "streams above the limit")
             self._reset(stream_id, ErrorCode.REFUSED_STREAM)
             return

@@ -21,9 +21,9 @@ class Limits:
     header_block: int = 96 * KIB
     """HEADERS and its CONTINUATIONs together, still compressed; also the longest frame that carries no data."""
     chores: int = 2000
-    """Frames that give work and carry nothing (PING, SETTINGS, RST_STREAM, empty DATA, ...) that are forgiven between
-    two ticks; RST_STREAM is none of them where the stream's answer had been sent before; a stream that ends in order
-    earns one more."""
+    """Frames that give work and carry nothing (PING, SETTINGS, RST_STREAM, empty DATA, ...), and streams that the peer
+    makes us reset, that are forgiven between two ticks; RST_STREAM is none of them where the stream's answer had been
+    sent before; a stream that ends in order earns one more."""
     outbox: int = 512 * KIB
     """What a turn may collect before it is sent; touched, so paid for, only as far as it is filled."""
     spill: int = MIB

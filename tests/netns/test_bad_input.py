@@ -5,9 +5,8 @@ else notices. Good requests, straight to web and through the waypoint to catalog
 from __future__ import annotations
 
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -18,65 +17,16 @@ from h2.events import ResponseReceived
 
 from mesh.hbone import frames
 from mesh.identity import Identity
-from mesh.net.tls import ClientTls
-from mesh.net.tunnel import Stream, Tunnel
-from mesh.net.tunnel_stream import TunnelStream
-from tests.bad_input_scene import STRANGER, Mesh, Target, scene
-from tests.lab_for_tests import new_lab
+from tests.bad_input_scene import STRANGER, Mesh, Target, connected, tunnel
 from tests.pki_for_tests import credentials
 from tests.stranger_for_tests import Rough, name, read_out, wrapped
-from tests.tunnel_ends import running_relay
 
 pytestmark = pytest.mark.netns
-
-
-@pytest.fixture(scope="module")
-def mesh() -> Iterator[Mesh]:
-    with tempfile.TemporaryDirectory(prefix="ambit-") as runtime:
-        there = new_lab(Path(runtime))
-        try:
-            with scene(there) as found:
-                yield found
-        finally:
-            there.meshctl("lab", "down", there.name, code=None)
-
-
-@pytest.fixture(scope="module")
-def worker(mesh: Mesh) -> Target:
-    ip = mesh.pod("web")
-    return Target(ip, f"{ip}:8080", mesh.log("ztunnel_node-2.log"))
-
-
-@pytest.fixture(scope="module")
-def waypoint(mesh: Mesh) -> Target:
-    return Target(mesh.pod("waypoint"), f"{mesh.vip('catalog')}:80", mesh.log("shop_waypoint*.log"))
-
-
-@pytest.fixture(params=["worker", "waypoint"])
-def target(request: pytest.FixtureRequest) -> Target:
-    """Every HBONE listener of the mesh is attacked in the same ways."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Target)
-    return found
 
 
 @pytest.fixture(autouse=True)
 def _begun(loiterers: dict[str, socket.socket]) -> None:
     """What takes long has begun."""
-
-
-@pytest.fixture
-def caller(mesh: Mesh, target: Target) -> Iterator[socket.socket]:
-    """The stranger's connection to the target."""
-    with mesh.stranger.dial(target.ip, 15008) as sock:
-        yield sock
-
-
-@pytest.fixture
-def rough(mesh: Mesh, caller: socket.socket) -> Iterator[Rough]:
-    """The same, let in with good papers."""
-    with wrapped(caller, mesh.papers()) as tls:
-        yield Rough(tls)
 
 
 # ---- at the door
@@ -187,24 +137,6 @@ def test_a_frame_is_cut_short(target: Target, rough: Rough) -> None:
     target.log.line(f"src.addr={who}", f'"{STRANGER}"', 'reason="http2-failed"', "in the middle of a frame")
 
 
-def test_a_flood_of_pings_ends_its_own_connection(target: Target, rough: Rough) -> None:
-    rough.send(frames.frame(frames.PING, 0, 0, b"12345678") * 3000)
-    assert rough.farewell() == "ENHANCE_YOUR_CALM: a flood of PING"
-    target.log.line(f"src.addr={name(rough.sock)}", f'"{STRANGER}"', 'reason="http2-failed"', "a flood of PING")
-
-
-def test_rapid_reset_ends_its_own_connection(target: Target, rough: Rough) -> None:
-    for first in range(1, 6000, 400):
-        streams = range(first, first + 400, 2)
-        asked = [(b":method", b"CONNECT"), (b":authority", target.authority.encode())]
-        try:
-            rough.send(*(rough.head(stream, asked) + frames.rst_stream(stream, 8) for stream in streams))
-        except OSError:
-            break
-    assert rough.farewell() == "ENHANCE_YOUR_CALM: a flood of RST_STREAM"
-    target.log.line(f"src.addr={name(rough.sock)}", f'"{STRANGER}"', 'reason="http2-failed"', "a flood of RST_STREAM")
-
-
 # ---- half-open
 
 
@@ -292,23 +224,6 @@ async def test_bad_pseudo_headers_are_refused_and_their_conversation_goes_on(
                         statuses[event.stream_id] = dict(event.headers)[b":status"]
         assert statuses == {1: b"400", 3: b"200"}
         waypoint.log.line(f"src.addr={to_waypoint.local}", f'"{STRANGER}"', 'reason="bad-request"', why)
-
-
-@asynccontextmanager
-async def tunnel(mesh: Mesh, target: Target) -> AsyncIterator[Tunnel]:
-    """A tunnel as it should be, by the stranger."""
-    papers = mesh.papers()
-    accepts = frozenset({Identity("cluster.local", "shop", "waypoint")})
-    async with running_relay() as relay:
-        made = await Tunnel.over(relay, mesh.stranger.dial(target.ip, 15008), ClientTls(papers), accepts)
-        yield made
-        made.abort()
-
-
-async def connected(to_waypoint: Tunnel, authority: str) -> TunnelStream:
-    stream = await to_waypoint.connect(authority)
-    assert isinstance(stream, Stream)
-    return stream.open()
 
 
 # ---- objects

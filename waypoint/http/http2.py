@@ -35,7 +35,8 @@ from waypoint.http.hpack import Section
 from waypoint.http.http2_frames import STREAMS, Frames, Stream, Told
 
 IMPATIENCE: Final = 1000
-"""Requests that a caller may cancel, beyond those it let finish, before it is asked to calm down (CVE-2023-44487)."""
+"""Requests that a caller may cancel unanswered (CVE-2023-44487), or have us reset for its faults (CVE-2025-8671),
+beyond those it let finish, before it is asked to calm down."""
 
 _END: Final = End()
 _pack: Final = HEAD.pack
@@ -155,6 +156,7 @@ class Http2(Frames):
         elif isinstance(event, End):
             self._end_out(one)
         elif isinstance(event, ResponseHead):
+            one.answered = True
             self._say_head(one, fields2.print_response(event.status, event.headers), ends=event.ends)
         elif isinstance(event, Interim):
             self._say_head(one, fields2.print_response(event.status, event.headers), ends=False)
@@ -315,14 +317,19 @@ class Http2(Frames):
     def _give_up(self, stream: Stream, code: int, why: str, told: Told) -> None:
         self._reset(stream, code)
         told.append((stream.id, Reset(code, why)))
+        self._lose_patience()
 
     def _was_reset(self, stream: Stream, code: int, told: Told) -> None:
         del self._streams[stream.id]
         why = f"the peer reset the stream ({code_name(code)})"
         told.append((stream.id, Reset(code, why, unprocessed=code == REFUSED_STREAM)))
+        if not stream.answered:
+            self._lose_patience()
+
+    def _lose_patience(self) -> None:
         self._impatience += not self._client
         if self._impatience > IMPATIENCE:
-            self._close("the caller cancels too many requests", told, ENHANCE_YOUR_CALM)
+            raise Violation(ENHANCE_YOUR_CALM, "too many requests are cancelled")
 
     def _going_away(self, last: int, code: int, told: Told) -> None:
         self._draining = True

@@ -27,6 +27,8 @@ _LONGEST_BLOCK: Final = 4 * MAX_HEAD
 """Bigger heads than we announce are read to their end, so that they can be answered with 431."""
 _CHORES: Final = 2000
 _FORGIVEN: Final = 50
+_DRIBBLE: Final = 256
+"""Bytes of window, below which opening it by a little makes us frame next to nothing (CVE-2019-9511)."""
 
 _unpack: Final = HEAD.unpack_from
 
@@ -202,6 +204,8 @@ class Frames:
             self._credit += change
             if not change or self._credit > frames.LARGEST_WINDOW:
                 raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window grows by nothing or too much")
+            if self._credit < _DRIBBLE:
+                self._chore()
             return
         one = self._live(stream, "WINDOW_UPDATE")
         if one is None:
@@ -210,6 +214,8 @@ class Frames:
             self._give_up(one, ErrorCode.FLOW_CONTROL_ERROR, "a window that grows by nothing or too much", told)
         else:
             one.credit += change
+            if one.credit < _DRIBBLE:
+                self._chore()
 
     def _data(self, flags: int, stream: int, payload: bytes, told: Told) -> None:
         cost = len(payload)

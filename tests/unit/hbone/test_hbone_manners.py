@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from mesh.hbone import fields, frames, literals
+from mesh.hbone.fields import Connect
 from mesh.hbone.frames import ErrorCode, Setting
 from mesh.hbone.limits import Limits
+from mesh.hbone.stream import StreamState
 from tests.hbone_ends import End, pair, pump
 
 CONNECT = fields.encode_connect("10.0.0.1:80", [])
@@ -120,6 +122,20 @@ FLOODS: dict[str, tuple[Callable[[int], bytes], int]] = {
         lambda n: frames.frame(frames.CONTINUATION if n else frames.HEADERS, 0, 1),
         CALM,
     ),
+    "large blocks in CONTINUATIONs": (
+        lambda n: frames.frame(frames.CONTINUATION if n else frames.HEADERS, 0, 1, bytes(1000)),
+        CALM,
+    ),
+    "MadeYouReset, by a window of nothing": (
+        lambda n: headers(2 * n + 1) + frames.window_update(2 * n + 1, 0),
+        CALM,
+    ),
+    "MadeYouReset, by a window too large": (
+        lambda n: headers(2 * n + 1) + frames.window_update(2 * n + 1, 0x7FFF_FFFF),
+        CALM,
+    ),
+    "MadeYouReset, by a second head": (lambda n: headers(2 * n + 1) * 2, CALM),
+    "GOAWAY": (lambda _: frames.goaway(0, ErrorCode.NO_ERROR), CALM),
     "DATA on streams that are over": (
         lambda n: (b"" if n else headers(1) + frames.rst_stream(1, 8)) + data(1, b"x"),
         CLOSED,
@@ -141,6 +157,64 @@ def test_a_flood_ends_the_connection_within_bounds(name: str) -> None:
     assert server.violation is not None
     assert server.violation.code == code
     assert count <= server.connection.limits.chores + server.connection.limits.streams
+
+
+class Refusing(End):
+    """A server that answers every request at once, with no."""
+
+    def requested(self, stream: StreamState, connect: Connect) -> None:
+        super().requested(stream, connect)
+        self.connection.refuse(stream, 503)
+
+
+def test_requests_that_wait_for_nothing_are_a_flood_however_fast_they_are_answered() -> None:
+    server = Refusing(client=False, accepts=False)
+    server.receive(GREETING + b"".join(headers(2 * n + 1) for n in range(3 * server.connection.limits.chores)))
+    assert server.violation is not None
+    assert server.violation.code == CALM
+    assert len(server.requests) == server.connection.limits.streams
+
+
+def test_requests_that_wait_for_their_answers_go_on_for_ever_refused_or_not() -> None:
+    server = Refusing(client=False, accepts=False)
+    server.receive(GREETING)
+    for n in range(3 * server.connection.limits.chores):
+        server.receive(headers(2 * n + 1))
+        server.output()
+    assert server.violation is None
+
+
+def test_windows_opened_by_a_byte_are_a_flood() -> None:
+    server = server_after(frames.settings({Setting.INITIAL_WINDOW_SIZE: 0}), headers(1))
+    server.sinks[1].send(bytes(100_000))
+    for count in range(3 * server.connection.limits.chores):  # noqa: B007 -- how far it came is the result
+        server.receive(frames.window_update(1, 1))
+        server.output()
+        if server.violation is not None:
+            break
+    assert server.violation is not None
+    assert server.violation.code == CALM
+    assert count <= server.connection.limits.chores
+    assert len(server.sinks[1].outgoing) >= 100_000 - server.connection.limits.chores
+
+
+def test_who_reads_little_by_little_opens_a_wide_window_by_a_byte_at_will() -> None:
+    server = server_after(headers(1))
+    for _ in range(3 * server.connection.limits.chores):
+        server.sinks[1].send(b"x")
+        server.receive(frames.window_update(1, 1) + frames.window_update(0, 1))
+        server.output()
+    assert server.violation is None
+
+
+def test_a_window_that_is_never_opened_holds_nothing_back_but_its_own_stream() -> None:
+    server = server_after(frames.settings({Setting.INITIAL_WINDOW_SIZE: 0}), headers(1), headers(3))
+    server.sinks[1].send(bytes(1_000_000))
+    server.receive(frames.window_update(3, 10))
+    server.sinks[3].send(b"ten of them")
+    assert len(server.sinks[1].outgoing) == 1_000_000, "what is not taken stays with its source"
+    assert server.sinks[3].outgoing == b"m"
+    assert server.connection.space > 500_000
 
 
 def test_a_tick_forgives() -> None:
