@@ -15,8 +15,10 @@ from mesh.net.relay import FAULT, IN, OUT
 if TYPE_CHECKING:
     from mesh.net.wire import Wire
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 512 * 1024
 """The most that is read at once: large, because every read costs a system call and a frame."""
+_WORTH_READING: Final = 128 * 1024
+"""With less room than this the outbox is sent first."""
 
 
 class Splice(Flow):
@@ -64,7 +66,7 @@ class Splice(Flow):
 
     def _pull(self) -> None:
         connection, state = self._connection, self._state
-        if connection.space < _CHUNK:
+        if connection.space < _WORTH_READING:
             self._wire.flush()
             if self.ending is not None:
                 return  # the tunnel broke
