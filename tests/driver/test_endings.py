@@ -171,10 +171,10 @@ def relay_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     turns = 0
     turn = Relay._turn
 
-    def counted(self: Relay) -> bool:
+    def counted(self: Relay, patience: float) -> bool:
         nonlocal turns
         turns += 1
-        return turn(self)
+        return turn(self, patience)
 
     monkeypatch.setattr(Relay, "_turn", counted)
     return lambda: turns
