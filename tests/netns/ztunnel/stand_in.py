@@ -60,6 +60,7 @@ def answer(connection: socket.socket, listener: str) -> None:
 
 
 def supervise(channel: socket.socket) -> None:
+    confine.name_process("zt-supervisor")
     confine.confine(confine.SUPERVISOR)
     channel.sendall(b'{"ready": true}\n')
     print("supervisor", os.getpid(), flush=True)

@@ -39,20 +39,38 @@ def test_an_added_pod_is_served_by_a_worker_of_its_own(captured, pod, peer):
     assert call(peer, pod, version=6)[1] == ["inbound_plaintext", pid, uid]
 
 
+def facts(pid: int) -> dict[str, str]:
+    return dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
 def capabilities(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return int(facts(pid)["CapEff"], 16)
 
 
 def test_the_keeper_has_the_capabilities_that_it_needs_and_no_others(agent):
     allowed = sum(1 << capability for capability in confine.KEEPER)
     until(lambda: len(children(agent.keeper.pid)) == 2)
     for pid in (agent.keeper.pid, *children(agent.keeper.pid)):
-        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = facts(pid)
         for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"):
             assert int(status[name], 16) & ~allowed == 0, (pid, name)
         assert status["NoNewPrivs"] == "1"
     assert capabilities(agent.keeper.pid) == allowed & capabilities(os.getpid()), "none is lacking that can be had"
+
+
+def test_the_keepers_parts_have_given_up_what_they_do_not_need(agent):
+    """None of what they gave up comes back, whatever they run."""
+    sets = ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")
+    kept = sum(1 << capability for capability in confine.ZYGOTE.capabilities) & capabilities(os.getpid())
+    expected = {"zt-supervisor": (0, 0, 0, 0, 0), "zt-zygote": (kept, kept, 0, 0, 0)}
+
+    def found():
+        return {
+            status["Name"]: (tuple(int(status[name], 16) for name in sets), status["NoNewPrivs"])
+            for status in map(facts, children(agent.keeper.pid))
+        }
+
+    until(lambda: found() == {name: (held, "1") for name, held in expected.items()})
 
 
 def test_the_keeper_obeys_nobody_but_root(directory):
