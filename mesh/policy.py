@@ -11,8 +11,8 @@ them, so that ztunnel and waypoint decide by one function:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
@@ -192,14 +192,25 @@ class Verdict:
     allowed: bool
     policy: str | None
     why: str
+    dry_run: str = ""
+    """What the verdict would be if the policies on a dry run were in force, and why; empty where there are none."""
 
 
 NO_ALLOW_POLICY: Final = Verdict(allowed=True, policy=None, why="no ALLOW policy is in force here")
 
 
 def authorize(policies: Iterable[Policy], call: Call) -> Verdict:
-    """Decide one call. `policies` are those in force for the callee; dry-run policies among them are passed over."""
-    enforced = [policy for policy in policies if not policy.dry_run]
+    """Decide one call by the policies in force for the callee; those of them on a dry run are told of and no more."""
+    attached = tuple(policies)
+    enforced = tuple(policy for policy in attached if not policy.dry_run)
+    verdict = _decide(enforced, call)
+    if len(enforced) == len(attached):
+        return verdict
+    then = _decide(attached, call)
+    return replace(verdict, dry_run=f"{'allowed' if then.allowed else 'denied'}: {then.why}")
+
+
+def _decide(enforced: Sequence[Policy], call: Call) -> Verdict:
     for policy in enforced:
         if policy.action is Action.DENY and (number := _first_match(policy, call)) is not None:
             return Verdict(allowed=False, policy=policy.key, why=f"rule {number} of DENY policy {policy.key} matches")

@@ -79,6 +79,8 @@ class Record:
     refusal: Refusal | None = None
     policy: str = ""
     """The key of the policy that decided, where one did."""
+    dry_run: str = ""
+    """What policies on a dry run would have decided (mesh.policy.Verdict)."""
     trace: str = ""
     """The trace id of the `traceparent` that travelled with it."""
     http: HttpOutcome | None = None
@@ -125,6 +127,8 @@ def event_fields(record: Record) -> Iterator[tuple[str, str | int]]:
         yield "duration", f"{record.seconds * 1000:.0f}ms"
     if record.policy:
         yield "policy", record.policy
+    if record.dry_run:
+        yield "dry_run", record.dry_run
     if record.trace:
         yield "trace_id", record.trace
     if record.ending:

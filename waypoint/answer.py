@@ -26,6 +26,7 @@ class Answer:
     refusal: Refusal | None = None
     choice: Choice | None = None
     policy: str = ""
+    dry_run: str = ""
 
 
 def is_grpc(headers: Headers) -> bool:

@@ -85,6 +85,9 @@ class Forward:
     """Who gets a copy, without its answer counting."""
     choice: Choice | None = None
     policy: str = ""
+    """The key of the policy that allowed it, where one did."""
+    dry_run: str = ""
+    """What policies on a dry run would have decided (mesh.policy.Verdict)."""
 
 
 def plan(question: Question, request: RequestHead) -> Forward | Answer:
@@ -93,9 +96,11 @@ def plan(question: Question, request: RequestHead) -> Forward | Answer:
     verdict = authorize_request(question, request)
     if not verdict.allowed:
         denied = Refusal(Reason.POLICY_DENIED, verdict.why)
-        return Answer(403, "RBAC: access denied", refusal=denied, policy=verdict.policy or "")
+        return Answer(403, "RBAC: access denied", refusal=denied, policy=verdict.policy or "", dry_run=verdict.dry_run)
     decision = _routed(question, request)
-    return replace(decision, policy=verdict.policy) if verdict.policy else decision
+    if verdict.policy or verdict.dry_run:
+        return replace(decision, policy=verdict.policy or "", dry_run=verdict.dry_run)
+    return decision
 
 
 def plan_opaque(question: Question) -> Endpoint | Refusal:

@@ -194,6 +194,13 @@ _fragments = st.sampled_from(
 )
 
 
+def _without_empty_lines(text: bytes) -> bytes:
+    """Less those in front of a request, which a server ignores (RFC 9112, section 2.2), and h11 does not."""
+    while text.startswith(b"\r\n"):
+        text = text[2:]
+    return text
+
+
 @given(st.lists(_fragments, max_size=12).map(b"".join), _cuts)
 @settings(max_examples=400, deadline=None)
 def test_what_h11_refuses_we_refuse_and_cuts_change_nothing(text: bytes, cuts: list[int]) -> None:
@@ -205,7 +212,7 @@ def test_what_h11_refuses_we_refuse_and_cuts_change_nothing(text: bytes, cuts: l
     if not any(isinstance(event, End) for event in ours):
         return
     theirs = h11.Connection(h11.SERVER)
-    theirs.receive_data(text)
+    theirs.receive_data(_without_empty_lines(text))
     body = b""
     seen = theirs.next_event()
     assert isinstance(seen, h11.Request)

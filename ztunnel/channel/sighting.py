@@ -42,6 +42,7 @@ class Sighting:
     mutual_tls: bool = False
     refusal: Refusal | None = None
     policy: str = ""
+    dry_run: str = ""
     trace: str = ""
 
 
@@ -58,7 +59,7 @@ def to_document(sighting: Sighting) -> dict[str, Any]:
     for name in ("source", "destination", "peer", "tunnel"):
         if (value := getattr(sighting, name)) is not None:
             document[name] = str(value)
-    for name in ("endpoint", "service", "sent", "received", "mutual_tls", "policy", "trace", "ending"):
+    for name in ("endpoint", "service", "sent", "received", "mutual_tls", "policy", "dry_run", "trace", "ending"):
         if value := getattr(sighting, name):
             document[name] = value
     for name in ("connect_seconds", "first_byte_seconds"):
@@ -90,6 +91,7 @@ def from_document(document: object) -> Sighting:
         mutual_tls=fields.flag("mutual_tls"),
         refusal=fields.optional("refusal", refusal_from),
         policy=fields.text("policy", ""),
+        dry_run=fields.text("dry_run", ""),
         trace=fields.text("trace", ""),
     )
 
@@ -118,6 +120,7 @@ def complete(sighting: Sighting, snapshot: Snapshot, own: Workload | None, ident
         mutual_tls=sighting.mutual_tls,
         refusal=sighting.refusal,
         policy=sighting.policy,
+        dry_run=sighting.dry_run,
         trace=sighting.trace,
     )
 

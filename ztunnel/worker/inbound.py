@@ -183,6 +183,7 @@ class _Visit:
             destination=admission.upstream,
             service=admission.service.key if admission.service is not None else "",
             policy=admission.verdict.policy or "",
+            dry_run=admission.verdict.dry_run,
         )
         # The application sees its caller's own address; not so where that is the pod itself, or it is told instead.
         foreign = self._arrival.source != admission.upstream.ip and admission.header is None

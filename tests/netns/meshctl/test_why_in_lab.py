@@ -48,6 +48,19 @@ spec:
   action: DENY
   rules: [{{to: [{{operation: {{methods: [POST]}}}}]}}]
 ---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: tried, namespace: shop, annotations: {{istio.io/dry-run: "true"}}}}
+spec: {{selector: {{matchLabels: {{app: web}}}}, action: DENY, rules: [{{}}]}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: tried-here, namespace: shop, annotations: {{istio.io/dry-run: "true"}}}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}}]
+  action: DENY
+  rules: [{{to: [{{operation: {{methods: [GET]}}}}]}}]
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: catalog, namespace: shop}}
@@ -89,6 +102,17 @@ def test_why_says_what_a_real_call_meets(shop: Lab, url: str, method: str, word:
     assert word in found["verdict"]
     real = shop.exec("client", "curl", "-s", "-f", "-X", method, "--max-time", "5", url, namespace="shop", code=None)
     assert (real.code == 0) is passes, real
+
+
+def test_a_dry_run_is_told_beside_what_is_done(shop: Lab) -> None:
+    calls = {
+        "ztunnel": ("http://web/", 'dry_run="denied: rule 1 of DENY policy shop/tried matches"'),
+        "waypoint": ("http://catalog/shelf/2", 'dry_run="denied: rule 1 of DENY policy shop/tried-here matches"'),
+    }
+    for program, (url, told) in calls.items():
+        shop.exec("client", "curl", "-s", "-f", "--max-time", "5", url, namespace="shop")
+        shop.wait(lambda program=program, told=told: told in shop.logs(program, namespace="shop"), told)
+        assert "it is a dry run" in shop.meshctl("why", "client", url, "-n", "shop").out
 
 
 def test_a_caller_outside_the_mesh_is_followed_too(shop: Lab) -> None:

@@ -73,6 +73,18 @@ def test_a_dry_run_policy_decides_nothing() -> None:
     assert authorize([deny], CALL).allowed
 
 
+def test_what_a_dry_run_would_decide_is_told_beside_the_verdict() -> None:
+    deny, allow = policy(Action.DENY, Rule()), policy(Action.ALLOW)
+    assert authorize([replace(deny, dry_run=True)], CALL).dry_run == f"denied: rule 1 of DENY policy {deny.key} matches"
+    tried = authorize([replace(allow, dry_run=True)], CALL)
+    assert tried.allowed
+    assert tried.dry_run.startswith("denied: no rule of the ALLOW policies in force matches")
+    loosened = authorize([allow, replace(policy(Action.ALLOW, Rule()), dry_run=True)], CALL)
+    assert not loosened.allowed
+    assert loosened.dry_run.startswith("allowed: rule 1 of ALLOW policy")
+    assert authorize([deny], CALL).dry_run == ""
+
+
 @pytest.mark.parametrize(
     ("rules", "matches"),
     [

@@ -355,3 +355,16 @@ def test_a_policy_on_a_header_sees_all_its_lines_and_each_request_anew() -> None
     assert isinstance(ask(ECHO, POD, allow, headers=both), Forward)
     assert isinstance(ask(ECHO, POD, allow, headers=both[:1]), Answer)
     assert isinstance(ask(ECHO, POD, allow), Answer)
+
+
+def test_what_a_dry_run_would_decide_goes_with_what_is_done() -> None:
+    methods = (TextMatch(TextMatchKind.EXACT, "POST"),)
+    rules = (Rule((Clause((Match(methods=methods),)),)),)
+    targets = (Target("Gateway", HERE.namespace, HERE.name),)
+    tried = Policy("no-post", "shop", Scope.TARGET, Action.DENY, rules, dry_run=True, targets=targets)
+    posted, got = (ask(ECHO, POD, tried, method=method) for method in (b"POST", b"GET"))
+    assert isinstance(posted, Forward)
+    assert posted.dry_run == "denied: rule 1 of DENY policy shop/no-post matches"
+    assert got.dry_run == "allowed: no ALLOW policy is in force here"
+    denied = ask(ECHO, POD, tried, replace(tried, name="enforced", dry_run=False), method=b"POST")
+    assert (denied.status, denied.dry_run[:6]) == (403, "denied")
