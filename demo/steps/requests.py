@@ -68,6 +68,11 @@ def read_only(scene: Scene) -> None:
     )
     post = scene.shop.ask("http://catalog/", "-n 20 -X POST")
     scene.stage.check("with it a POST is answered 403", set(post.answers) == {"403"}, post)
+    asked = scene.user.type("why client http://catalog/ -n shop --method POST", may_fail=True)
+    for line in asked.out.splitlines():
+        scene.stage.tell(line)
+    said = asked.out.splitlines()[-1]
+    scene.stage.check("why says who refuses it, and by which policy", "shop/read-only" in said, said)
     get = scene.shop.ask("http://catalog/version", "-n 20")
     scene.stage.check("and a GET is served", get.bad == 0, get)
     intruder = scene.shop.ask("http://catalog.shop/version", "-n 20", pod=INTRUDER)
