@@ -80,7 +80,7 @@ class Record:
     policy: str = ""
     """The key of the policy that decided, where one did."""
     dry_run: str = ""
-    """What policies on a dry run would have decided (mesh.policy.Verdict)."""
+    """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
     trace: str = ""
     """The trace id of the `traceparent` that travelled with it."""
     http: HttpOutcome | None = None

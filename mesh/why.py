@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from mesh.policy import Action, Call, Policy, authorize, would_match
+from mesh.policy import Action, Policy
 from mesh.refusal import Reason, Refusal
+from mesh.verdict import Call, authorize, unmet, would_match
 
 
 class Outcome(Enum):
@@ -93,7 +94,10 @@ def policy_steps(policies: Iterable[Policy], call: Call) -> tuple[Step, ...]:
 
 def _policy_step(policy: Policy, call: Call) -> Step:
     matches = would_match(policy, call)
-    what = f"{policy.action.name} policy {policy.key} {'matches' if matches else 'does not match'}"
+    what = f"{policy.action.name} policy {policy.key} matches"
+    if not matches:
+        missing = "; ".join(unmet(policy, call)) or "it has no rule"
+        what = f"{policy.action.name} policy {policy.key} does not match ({missing})"
     if policy.dry_run:
         return Step("policy", f"{what}; it is a dry run and decides nothing", Outcome.BESIDE)
     return Step("policy", what, Outcome.YES if matches else Outcome.BESIDE)

@@ -16,10 +16,11 @@ from typing import Final
 from mesh.address import IP, Address
 from mesh.balance import Dice, pick, tiers
 from mesh.identity import Identity
-from mesh.policy import Call, HttpCall, Policy, Verdict, authorize, headers_asked
+from mesh.policy import Policy
 from mesh.refusal import Reason, Refusal
 from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable
 from mesh.snapshot import Snapshot
+from mesh.verdict import Call, HttpCall, Verdict, authorize, headers_asked
 from mesh.workload import AppProtocol, Service, Workload, target_port
 from waypoint import filters
 from waypoint.answer import Answer
@@ -87,7 +88,7 @@ class Forward:
     policy: str = ""
     """The key of the policy that allowed it, where one did."""
     dry_run: str = ""
-    """What policies on a dry run would have decided (mesh.policy.Verdict)."""
+    """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
 
 
 def plan(question: Question, request: RequestHead) -> Forward | Answer:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mesh.policy import Call, HttpCall
 from mesh.refusal import Refusal
 from mesh.route import Backend, Choice, Route, RouteMatch, ValueMatch, applicable
 from mesh.route import RequestHead as RouteHead
+from mesh.verdict import Call, HttpCall
 from mesh.why import Explanation, Hop, Outcome, Step, ended, policy_steps
 from waypoint.answer import Answer
 from waypoint.callee import Speech, policies, speech

@@ -11,10 +11,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 from mesh.address import IP, Address, HostPort, parse_authority
 from mesh.identity import Identity
-from mesh.policy import Call, Verdict, authorize
 from mesh.proxy_protocol import ProxyHeader
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
+from mesh.verdict import Call, Verdict, authorize
 from mesh.workload import ApplicationTunnel, Service, Workload, target_port
 from ztunnel.plan import PROXY_PORTS
 

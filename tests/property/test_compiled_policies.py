@@ -14,7 +14,7 @@ from istiod_lite.object import Object, ObjectKey
 from istiod_lite.world import World
 from mesh.address import Address
 from mesh.identity import Identity
-from mesh.policy import Call, HttpCall, authorize
+from mesh.verdict import Call, HttpCall, authorize
 
 NAMESPACES, ACCOUNTS, METHODS, PATHS = ("shop", "bank"), ("web", "cart"), ("GET", "POST"), ("/", "/admin", "/api/x")
 IPS, PORTS, HOSTS = ("10.0.0.1", "10.0.1.1"), ("80", "8080"), ("cart", "cart.shop:80")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mesh.policy import Call, Policy
+from mesh.policy import Policy
 from mesh.refusal import Refusal
+from mesh.verdict import Call
 from ztunnel.admit import judge
 from ztunnel.worker.lookup import View
 

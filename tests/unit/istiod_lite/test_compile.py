@@ -9,7 +9,8 @@ import pytest
 from istiod_lite.compile import Settings, compile_world
 from mesh.address import Address
 from mesh.identity import Identity
-from mesh.policy import Action, Call, Clause, HttpCall, Match, Rule, Scope, Target, TextMatch, TextMatchKind, authorize
+from mesh.policy import Action, Clause, Match, Rule, Scope, Target, TextMatch, TextMatchKind
+from mesh.verdict import Call, HttpCall, authorize
 from mesh.workload import AppProtocol, Balancing, BalancingMode, LocalityScope, Port, TunnelProtocol, target_port
 
 CART = "shop/cart.shop.svc.cluster.local"

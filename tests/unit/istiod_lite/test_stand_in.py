@@ -11,7 +11,7 @@ from istiod_lite.readings import Readings
 from istiod_lite.status import statuses
 from mesh.address import Address
 from mesh.identity import Identity
-from mesh.policy import Call, authorize
+from mesh.verdict import Call, authorize
 
 POD = """
 apiVersion: v1

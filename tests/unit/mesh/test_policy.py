@@ -11,10 +11,8 @@ from mesh.address import Address
 from mesh.identity import Identity
 from mesh.policy import (
     Action,
-    Call,
     Clause,
     HeaderMatch,
-    HttpCall,
     Match,
     Policy,
     Rule,
@@ -22,9 +20,8 @@ from mesh.policy import (
     ServiceAccount,
     TextMatch,
     TextMatchKind,
-    authorize,
-    headers_asked,
 )
+from mesh.verdict import Call, HttpCall, authorize, headers_asked
 
 WEB = Identity("cluster.local", "shop", "web")
 CALL = Call(WEB, ip_address("10.244.1.5"), Address(ip_address("10.244.2.7"), 8080))

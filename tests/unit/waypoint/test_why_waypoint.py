@@ -76,7 +76,7 @@ def test_a_consumers_route_is_for_its_own_namespace():
 
 def test_a_policy_that_denies_ends_it_there():
     assert of("policy", explain(ECHO, POD, NO_POST)) == [
-        ("beside", "DENY policy shop/no-post does not match"),
+        ("beside", "DENY policy shop/no-post does not match (rule 1: methods)"),
         ("yes", "allowed: no ALLOW policy is in force here"),
     ]
     denied = explain(ECHO, POD, NO_POST, method=b"POST")
