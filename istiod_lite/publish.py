@@ -1,7 +1,7 @@
 """From a snapshot to what is served: the catalog of resources, and who may see which of them.
 
-A waypoint sees the routes of the services that it serves, and the policies that are attached to it, to such a service
-or to all waypoints. Everything else is for everybody.
+A waypoint sees the routes and traffic policies of the services that it serves, and the policies that are attached to
+it, to such a service or to all waypoints. Everything else is for everybody.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from mesh.policy import Policy, Scope, Target
 from mesh.route import Route
 from mesh.snapshot import Snapshot, key_of
+from mesh.traffic import TrafficPolicy
 from mesh.workload import GatewayAddress, NamespacedHostname, Service, Workload
 from mesh.xds import resource as wire
 from mesh.xds.codec import encode, type_of
@@ -74,11 +75,13 @@ def _former(value: Resource, snapshot: Snapshot) -> Resource | None:
             return snapshot.policies.get(value.key)
         case Route():
             return snapshot.routes.get(value.key)
+        case TrafficPolicy():
+            return snapshot.traffic.get(value.key)
 
 
 def _audience(value: Resource, snapshot: Snapshot, service_key: Callable[[str, str], str]) -> frozenset[str] | None:
     match value:
-        case Route():
+        case Route() | TrafficPolicy():
             return _serving(value.service, snapshot)
         case Policy(scope=Scope.TARGET):
             seen: set[str] = set()

@@ -47,6 +47,8 @@ class Reason(Enum):
     DRAINING = "draining", 503, "CONNECT"
     NO_ROUTE = "no-route", 404, "NR"
     BROKEN_ROUTE = "broken-route", 500, "NC"
+    OVER_LIMIT = "over-limit", 503, "UO"
+    RATE_LIMITED = "rate-limited", 429, "RL"
     REQUEST_TIMEOUT = "request-timeout", 504, "UT"
     BACKEND_FAILED = "backend-failed", 503, "UC"
     CALLER_GONE = "caller-gone", 499, "DC"

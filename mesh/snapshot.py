@@ -13,11 +13,12 @@ from mesh.address import IP, NetworkAddress
 from mesh.index import Index
 from mesh.policy import Policy, Scope
 from mesh.route import Route
+from mesh.traffic import TrafficPolicy
 from mesh.workload import GatewayAddress, NamespacedHostname, Service, TunnelProtocol, Workload
 
-Resource = Workload | Service | Policy | Route
+Resource = Workload | Service | Policy | Route | TrafficPolicy
 
-_R = TypeVar("_R", Workload, Service, Policy, Route)
+_R = TypeVar("_R", Workload, Service, Policy, Route, TrafficPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Put:
 class Drop:
     """A resource that is gone: its type and its key (a workload's uid, else `key`)."""
 
-    kind: type[Workload | Service | Policy | Route]
+    kind: type[Workload | Service | Policy | Route | TrafficPolicy]
     key: str
 
 
@@ -45,12 +46,14 @@ def key_of(resource: Resource) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Workloads by uid; services, policies and routes by key. Look-ups by address know the network as well."""
+    """Workloads by uid, the rest by key. Look-ups by address know the network as well."""
 
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     services: Mapping[str, Service] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
+    traffic: Mapping[str, TrafficPolicy] = field(default_factory=dict)
+    """By the key of the service that each is for."""
     _indices: Indices | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -83,10 +86,10 @@ class Snapshot:
             return self
         views = {kind: tables[kind] if kind in tables else self._table(kind) for kind in _TABLES}
         indices = self._found.after(replaced)
-        return Snapshot(views[Workload], views[Service], views[Policy], views[Route], indices)
+        return Snapshot(views[Workload], views[Service], views[Policy], views[Route], views[TrafficPolicy], indices)
 
     def resources(self) -> Iterator[Resource]:
-        """Everything in it: workloads, services, policies, routes, each in the order of their keys."""
+        """Everything in it: workloads, services, policies, routes, traffic, each in the order of their keys."""
         for kind in _TABLES:
             yield from (resource for _, resource in sorted(self._table(kind).items()))
 
@@ -143,7 +146,13 @@ class Snapshot:
         return getattr(self, _TABLES[kind])  # type: ignore[no-any-return]
 
 
-_TABLES: Final = {Workload: "workloads", Service: "services", Policy: "policies", Route: "routes"}
+_TABLES: Final = {
+    Workload: "workloads",
+    Service: "services",
+    Policy: "policies",
+    Route: "routes",
+    TrafficPolicy: "traffic",
+}
 
 
 _Replaced = list[tuple[Any, Any]]

@@ -11,7 +11,7 @@ from mesh.refusal import Refusal
 from mesh.route import Choice
 from waypoint.http.events import Headers, RequestHead, ResponseHead, value
 
-_GRPC_STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 408: 4, 429: 14, 500: 14, 502: 14, 503: 14, 504: 4}
+_GRPC_STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 408: 4, 429: 8, 500: 14, 502: 14, 503: 14, 504: 4}
 """gRPC status codes. 500 stands for a backend that nobody can reach, which Gateway API wants as UNAVAILABLE."""
 _UNKNOWN: Final = 2
 

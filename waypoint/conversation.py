@@ -6,6 +6,7 @@ is added to `x-forwarded-for`: in an ambient mesh callers are known by identity,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from mesh.net.carrier import Carrier
     from mesh.snapshot import Snapshot
+    from mesh.traffic import TrafficPolicy
     from waypoint.callee import Callee
     from waypoint.http.events import RequestHead
     from waypoint.scene import Scene
@@ -55,6 +57,7 @@ class Conversation:
         self._passages: dict[Passage, Callee | Refusal] = {}
         self._snapshot: Snapshot | None = None
         self._question: Question | Refusal = Refusal(Reason.UNKNOWN_DESTINATION, "nothing is known yet")
+        self._traffic: TrafficPolicy | None = None
         self._source = Party(arrival.address, None, arrival.identity)
         self._idle_since = trio.current_time()
 
@@ -154,7 +157,9 @@ class Conversation:
         question = self._asked()
         if isinstance(question, Refusal):
             return Answer(503, "no such service here", refusal=question)
-        return plan(question, request)
+        decision = plan(question, request)
+        traffic = self._traffic
+        return decision if traffic is None else self._limited(traffic, decision)
 
     def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
         """The endpoint for one more attempt."""
@@ -166,10 +171,21 @@ class Conversation:
         scene = self._scene
         callee = self._passages.pop(passage)
         outcome, now = passage.outcome, trio.current_time()
+        if outcome.forward is not None and outcome.forward.counted:
+            scene.limits.leave(outcome.forward.counted)
         self._idle_since = now
         scene.report(of_request(self._source, callee, outcome, now=now))
 
     # ----
+
+    def _limited(self, traffic: TrafficPolicy, decision: Forward | Answer) -> Forward | Answer:
+        """The decision, or that the service takes no more. What no backend is asked for counts for nothing."""
+        if isinstance(decision, Answer):
+            return decision
+        refused = self._scene.limits.enter(traffic, self._arrival.identity, trio.current_time())
+        if refused is None:
+            return replace(decision, counted=traffic.service)
+        return replace(refused, choice=decision.choice, policy=decision.policy, dry_run=decision.dry_run)
 
     def _asked(self) -> Question | Refusal:
         """The question that every request here asks, under the configuration in force now."""
@@ -181,8 +197,9 @@ class Conversation:
             self._snapshot = snapshot
             self._source = source_of(snapshot, scene.here, arrival)
             if isinstance(callee, Refusal):
-                self._question = callee
+                self._question, self._traffic = callee, None
             else:
+                self._traffic = snapshot.traffic.get(callee.service.key) if callee.service is not None else None
                 self._question = Question(snapshot, scene.here, callee, caller, scene.dice)
         return self._question
 

@@ -89,6 +89,8 @@ class Forward:
     """The key of the policy that allowed it, where one did."""
     dry_run: str = ""
     """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
+    counted: str = ""
+    """The service among whose requests in progress it counts, where these are limited."""
 
 
 def plan(question: Question, request: RequestHead) -> Forward | Answer:

@@ -11,6 +11,7 @@ from mesh.net.relay import Relay
 from mesh.record import Record
 from mesh.snapshot import Snapshot
 from waypoint.callee import Gateway
+from waypoint.limits import Limits
 from waypoint.retry import Budgets
 from waypoint.upstream import Upstream
 
@@ -31,3 +32,4 @@ class Scene:
     sniff_seconds: float = 0.2
     """How long a caller whose protocol is not declared may be silent before it is taken to wait for the server."""
     budgets: Budgets = field(default_factory=Budgets)
+    limits: Limits = field(default_factory=Limits)

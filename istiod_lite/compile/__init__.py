@@ -15,6 +15,7 @@ from istiod_lite.compile.routes import compile_routes
 from istiod_lite.compile.serviceentries import compile_endpoints, compile_entry, compile_workload_entry
 from istiod_lite.compile.services import compile_service
 from istiod_lite.compile.settings import Settings
+from istiod_lite.compile.traffic import compile_traffic
 from istiod_lite.compile.workloads import compile_workload
 from istiod_lite.facts import Pod, RouteFact, Service, ServiceEntry, WorkloadEntry
 from mesh.snapshot import Snapshot
@@ -43,4 +44,5 @@ def compile_world(world: World, settings: Settings) -> Snapshot:
         services={one.key: one for one in services if one is not None},
         policies={one.key: one for one in compile_policies(world, settings)},
         routes={one.key: one for one in routes},
+        traffic={one.key: one for one in compile_traffic(world, settings)},
     )

@@ -23,6 +23,7 @@ from istiod_lite.facts.service import Service, read_service
 from istiod_lite.facts.serviceaccount import ServiceAccount, read_service_account
 from istiod_lite.facts.serviceentry import ServiceEntry, read_service_entry
 from istiod_lite.facts.standin import stand_in
+from istiod_lite.facts.trafficpolicy import POLICY_GROUP, TrafficPolicy, read_traffic_policy
 from istiod_lite.facts.workloadentry import WorkloadEntry, read_workload_entry
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "Service",
     "ServiceAccount",
     "ServiceEntry",
+    "TrafficPolicy",
     "WorkloadEntry",
     "read",
     "stand_in",
@@ -63,6 +65,7 @@ Fact = (
     | Service
     | ServiceAccount
     | ServiceEntry
+    | TrafficPolicy
     | WorkloadEntry
 )
 
@@ -82,6 +85,7 @@ _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Fi
     (_GATEWAY, "HTTPRoute"): (frozenset({"v1", "v1beta1"}), read_http_route),
     (_NETWORKING, "ServiceEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_service_entry),
     (_NETWORKING, "WorkloadEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_workload_entry),
+    (POLICY_GROUP, "TrafficPolicy"): (frozenset({"v1alpha1"}), read_traffic_policy),
     (_SECURITY, "AuthorizationPolicy"): (frozenset({"v1", "v1beta1"}), read_authorization_policy),
     (_SECURITY, "PeerAuthentication"): (frozenset({"v1", "v1beta1"}), read_peer_authentication),
 }
@@ -97,7 +101,7 @@ def read(obj: Object) -> Fact | list[Problem]:
     group, _, version = str(obj.body["apiVersion"]).rpartition("/")
     known = _READERS.get((group, obj.kind))
     if known is None:
-        if group in {_GATEWAY, _NETWORKING, _SECURITY}:
+        if group in {_GATEWAY, _NETWORKING, POLICY_GROUP, _SECURITY}:
             mend = "nothing in it has any effect here"
             reading.fault("kind", f"{obj.kind} is not implemented", mend, grave=False)
         return reading.problems

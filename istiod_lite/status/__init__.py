@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, is_waypoint_class
-from istiod_lite.facts import AuthorizationPolicy, Gateway, GatewayClass, RouteFact, Service, ServiceEntry
+from istiod_lite.facts import (
+    AuthorizationPolicy,
+    Gateway,
+    GatewayClass,
+    RouteFact,
+    Service,
+    ServiceEntry,
+    TrafficPolicy,
+)
+from istiod_lite.facts.trafficpolicy import POLICY_GROUP
 from istiod_lite.status.binding import waypoint_bound
 from istiod_lite.status.condition import Moment
 from istiod_lite.status.entries import EntryStatuses
 from istiod_lite.status.gateways import CLASS_ACCEPTED, gateway_status
 from istiod_lite.status.policies import policy_status
 from istiod_lite.status.routes import RouteStatuses
+from istiod_lite.status.traffic import TrafficStatuses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +51,8 @@ def statuses(
 def document(key: ObjectKey, status: Status) -> dict[str, Any]:
     """A status as a manifest of its own: what object it is of, and nothing but the status."""
     metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})
-    version = f"{key.group}/v1" if key.group else "v1"
+    number = "v1alpha1" if key.group == POLICY_GROUP else "v1"
+    version = f"{key.group}/{number}" if key.group else number
     return {"apiVersion": version, "kind": key.kind, "metadata": metadata, "status": status}
 
 
@@ -64,6 +75,9 @@ def _statuses(
     for policy in world.all(AuthorizationPolicy):
         key = policy.meta.key
         yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
+    of_traffic = TrafficStatuses(world, settings, moment)
+    for limit in world.all(TrafficPolicy):
+        yield limit.meta.key, of_traffic.status(limit, former.get(limit.meta.key, {}))
     for service in world.all(Service):
         condition = waypoint_bound(world, service, settings)
         if condition is not None:

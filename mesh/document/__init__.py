@@ -15,6 +15,7 @@ from mesh.document.write import fields_document
 from mesh.policy import Policy
 from mesh.route import Route
 from mesh.snapshot import Resource, Snapshot
+from mesh.traffic import TrafficPolicy
 from mesh.workload import Service, Workload
 
 Document = dict[str, Any]
@@ -24,6 +25,7 @@ LISTS: Final[dict[type[Any], str]] = {
     Service: "services",
     Policy: "policies",
     Route: "routes",
+    TrafficPolicy: "traffic",
 }
 
 
@@ -55,6 +57,11 @@ def policy_from(document: object) -> Policy:
 def route_from(document: object) -> Route:
     """The route of a document; ValueError if it is not one."""
     return read_fields(Route, document, "route")
+
+
+def traffic_from(document: object) -> TrafficPolicy:
+    """The traffic policy of a document; ValueError if it is not one."""
+    return read_fields(TrafficPolicy, document, "traffic")
 
 
 def snapshot_from(document: object) -> Snapshot:

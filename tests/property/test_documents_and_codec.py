@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.address import NetworkAddress
-from mesh.document import policy_from, route_from, service_from, snapshot_from, to_document, workload_from
+from mesh.document import policy_from, route_from, service_from, snapshot_from, to_document, traffic_from, workload_from
 from mesh.policy import (
     Action,
     Clause,
@@ -45,6 +45,7 @@ from mesh.route import (
     ValueMatch,
 )
 from mesh.snapshot import Snapshot, key_of
+from mesh.traffic import Rate, Share, TrafficPolicy
 from mesh.workload import (
     ApplicationTunnel,
     AppProtocol,
@@ -203,9 +204,18 @@ rule_values = st.builds(
 routes = st.builds(
     Route, names, st.sampled_from(RouteKind), names, names, names, names, maybe(ports), texts, tuples(rule_values)
 )
+positive = st.integers(1, 1_000_000)
+rates = st.builds(Rate, positive, st.floats(0.001, 3600), positive, st.sampled_from(Share))
+traffic = st.builds(TrafficPolicy, names, names, names, maybe(rates), maybe(positive))
 
-READ = {Workload: workload_from, Service: service_from, Policy: policy_from, Route: route_from}
-everything = st.one_of(workloads, services, node_policies, waypoint_policies, routes)
+READ = {
+    Workload: workload_from,
+    Service: service_from,
+    Policy: policy_from,
+    Route: route_from,
+    TrafficPolicy: traffic_from,
+}
+everything = st.one_of(workloads, services, node_policies, waypoint_policies, routes, traffic)
 
 
 @settings(max_examples=150)
@@ -232,7 +242,7 @@ def test_a_whole_snapshot_is_read_as_it_was_written(resources: list) -> None:
 
 @settings(max_examples=300)
 @given(st.sampled_from(["istio.workload.Address", "istio.security.Authorization", "ambit.waypoint.Route",
-                        "ambit.waypoint.Policy"]), st.binary(max_size=60))  # fmt: skip
+                        "ambit.waypoint.Policy", "ambit.waypoint.TrafficPolicy"]), st.binary(max_size=60))  # fmt: skip
 def test_noise_is_rejected_and_raises_nothing(name: str, noise: bytes) -> None:
     codec.decode(f"type.googleapis.com/{name}", "some-name", noise)
 

@@ -3,6 +3,7 @@
 workload   workloads and services: istio.workload.Address
 policy     policies of layer 4, istio.security.Authorization, and of waypoints, ambit.waypoint.Policy
 route      routes of waypoints: ambit.waypoint.Route
+traffic    traffic policies: ambit.waypoint.TrafficPolicy
 
 What comes from the network and cannot be read, or contradicts itself, becomes a `Rejection`; nothing is guessed.
 """
@@ -17,10 +18,12 @@ from google.protobuf.message import DecodeError
 from mesh.policy import Policy, Scope
 from mesh.route import Route
 from mesh.snapshot import Drop, key_of
+from mesh.traffic import TrafficPolicy
 from mesh.workload import Service, Workload
 from mesh.xds import resource as wire
 from mesh.xds.codec.policy import authorization_message, read_authorization, read_waypoint_policy, waypoint_message
 from mesh.xds.codec.route import read_route, route_message
+from mesh.xds.codec.traffic import read_traffic, traffic_message
 from mesh.xds.codec.workload import read_address, service_message, workload_message
 from mesh.xds.pb import authorization_pb2, waypoint_pb2, workload_pb2
 
@@ -54,6 +57,8 @@ def type_of(value: Resource) -> str:
             return wire.AUTHORIZATION
         case Route():
             return wire.WAYPOINT_ROUTE
+        case TrafficPolicy():
+            return wire.WAYPOINT_TRAFFIC
 
 
 def encode(value: Resource, audience: frozenset[str] | None = None) -> wire.Resource:
@@ -108,6 +113,8 @@ def _message(value: Resource) -> Message:
             return authorization_message(value)
         case Route():
             return route_message(value)
+        case TrafficPolicy():
+            return traffic_message(value)
 
 
 _READERS: Final[dict[str, tuple[Any, Callable[[Any], Resource]]]] = {
@@ -115,11 +122,13 @@ _READERS: Final[dict[str, tuple[Any, Callable[[Any], Resource]]]] = {
     wire.AUTHORIZATION: (authorization_pb2.Authorization, read_authorization),
     wire.WAYPOINT_ROUTE: (waypoint_pb2.Route, read_route),
     wire.WAYPOINT_POLICY: (waypoint_pb2.Policy, read_waypoint_policy),
+    wire.WAYPOINT_TRAFFIC: (waypoint_pb2.TrafficPolicy, read_traffic),
 }
 
-_KINDS: Final[dict[str, tuple[type[Workload | Service | Policy | Route], ...]]] = {
+_KINDS: Final[dict[str, tuple[type[Workload | Service | Policy | Route | TrafficPolicy], ...]]] = {
     wire.ADDRESS: (Workload, Service),
     wire.AUTHORIZATION: (Policy,),
     wire.WAYPOINT_ROUTE: (Route,),
     wire.WAYPOINT_POLICY: (Policy,),
+    wire.WAYPOINT_TRAFFIC: (TrafficPolicy,),
 }

@@ -19,12 +19,21 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_UNSPECIFIED: _ClassVar[Action]
     ALLOW: _ClassVar[Action]
     DENY: _ClassVar[Action]
+
+class Share(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SHARE_UNSPECIFIED: _ClassVar[Share]
+    SHARE_CALLER: _ClassVar[Share]
+    SHARE_SERVICE: _ClassVar[Share]
 ROUTE_KIND_UNSPECIFIED: RouteKind
 HTTP_ROUTE: RouteKind
 GRPC_ROUTE: RouteKind
 ACTION_UNSPECIFIED: Action
 ALLOW: Action
 DENY: Action
+SHARE_UNSPECIFIED: Share
+SHARE_CALLER: Share
+SHARE_SERVICE: Share
 
 class Route(_message.Message):
     __slots__ = ("key", "kind", "namespace", "name", "service", "service_namespace", "port", "created", "rules")
@@ -295,3 +304,29 @@ class Target(_message.Message):
     namespace: str
     name: str
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class TrafficPolicy(_message.Message):
+    __slots__ = ("service", "namespace", "name", "rate", "requests")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    namespace: str
+    name: str
+    rate: Rate
+    requests: int
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ...) -> None: ...
+
+class Rate(_message.Message):
+    __slots__ = ("requests", "per", "burst", "share")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    PER_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    requests: int
+    per: float
+    burst: int
+    share: Share
+    def __init__(self, requests: _Optional[int] = ..., per: _Optional[float] = ..., burst: _Optional[int] = ..., share: _Optional[_Union[Share, str]] = ...) -> None: ...

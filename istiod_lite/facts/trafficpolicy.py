@@ -1,0 +1,66 @@
+"""TrafficPolicies (policy.ambit-mesh.dev), our own: what Gateway API has no field for, in its policy-attachment shape.
+
+The schema that an API server checks is `crds/trafficpolicies.yaml`; this reads the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from istiod_lite.facts.field import DNS_NAME, GROUP, KIND
+from istiod_lite.facts.metadata import Metadata, read_metadata
+from mesh.traffic import Rate, Share
+
+if TYPE_CHECKING:
+    from istiod_lite.facts.field import Field
+    from istiod_lite.object import Object
+
+POLICY_GROUP: Final = "policy.ambit-mesh.dev"
+_MOST: Final = 1_000_000
+_LONGEST: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPolicy:
+    """What the Services of these names, in its own namespace, take."""
+
+    meta: Metadata
+    services: tuple[str, ...]
+    rate: Rate | None
+    requests: int | None
+
+
+def read_traffic_policy(obj: Object, root: Field) -> TrafficPolicy:
+    """Read a TrafficPolicy."""
+    root.knows("apiVersion", "kind", "metadata", "spec", "status")
+    spec = root["spec"].knows("targetRefs", "rateLimit", "maxRequests")
+    if spec.required() and not spec["rateLimit"].given and not spec["maxRequests"].given:
+        spec.fault("it limits nothing", "add rateLimit or maxRequests")
+    references = spec["targetRefs"].each(16, 1) if spec["targetRefs"].required() else []
+    services = tuple(_read_target(one) for one in references)
+    spec["targetRefs"].differ(references, lambda one: one["name"].value, "Service")
+    rate = _read_rate(spec["rateLimit"]) if spec["rateLimit"].given else None
+    requests = spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None
+    return TrafficPolicy(read_metadata(obj, root), services, rate, requests)
+
+
+def _read_target(at: Field) -> str:
+    at.knows("group", "kind", "name")
+    at["kind"].required()
+    at["name"].required()
+    if at["group"].text("", GROUP) or at["kind"].text("Service", KIND) != "Service":
+        at.fault("a TrafficPolicy is for Services", "write group: '' and kind: Service")
+    return at["name"].text(shape=DNS_NAME)
+
+
+def _read_rate(at: Field) -> Rate:
+    at.knows("requests", "per", "burst", "share")
+    at["requests"].required()
+    requests = at["requests"].integer(1, 1, _MOST)
+    per = at["per"].duration() if at["per"].given else 1.0
+    if per is not None and not 0 < per <= _LONGEST:
+        at["per"].fault(f"{per:g} s is out of range", "more than nothing, at most 1h")
+    burst = at["burst"].integer(requests, 1, _MOST)
+    share = at["share"].choice((one.value for one in Share), Share.CALLER.value)
+    return Rate(requests, per or 1.0, burst, Share(share))
