@@ -23,6 +23,8 @@ class Action(Enum):
 
     ALLOW = "allow"
     DENY = "deny"
+    AUDIT = "audit"
+    """Decides nothing: the access log names the policy beside what it matches. At waypoints only."""
 
 
 class Scope(Enum):

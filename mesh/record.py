@@ -81,6 +81,8 @@ class Record:
     """The key of the policy that decided, where one did."""
     dry_run: str = ""
     """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
+    audit: str = ""
+    """The keys of the AUDIT policies that match."""
     trace: str = ""
     """The trace id of the `traceparent` that travelled with it."""
     http: HttpOutcome | None = None
@@ -129,6 +131,8 @@ def event_fields(record: Record) -> Iterator[tuple[str, str | int]]:
         yield "policy", record.policy
     if record.dry_run:
         yield "dry_run", record.dry_run
+    if record.audit:
+        yield "audit", record.audit
     if record.trace:
         yield "trace_id", record.trace
     if record.ending:

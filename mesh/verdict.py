@@ -53,6 +53,8 @@ class Verdict:
     why: str
     dry_run: str = ""
     """What the verdict would be if the policies on a dry run were in force, and why; empty where there are none."""
+    audit: str = ""
+    """The keys of the AUDIT policies that match, with a comma between them."""
 
 
 NO_ALLOW_POLICY: Final = Verdict(allowed=True, policy=None, why="no ALLOW policy is in force here")
@@ -63,6 +65,9 @@ def authorize(policies: Iterable[Policy], call: Call) -> Verdict:
     attached = tuple(policies)
     enforced = tuple(policy for policy in attached if not policy.dry_run)
     verdict = _decide(enforced, call)
+    audits = [one.key for one in enforced if one.action is Action.AUDIT and would_match(one, call)]
+    if audits:
+        verdict = replace(verdict, audit=",".join(audits))
     if len(enforced) == len(attached):
         return verdict
     then = _decide(attached, call)

@@ -27,6 +27,7 @@ class Answer:
     choice: Choice | None = None
     policy: str = ""
     dry_run: str = ""
+    audit: str = ""
 
 
 def is_grpc(headers: Headers) -> bool:

@@ -91,18 +91,20 @@ class Forward:
     """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
     counted: str = ""
     """The service among whose requests in progress it counts, where these are limited."""
+    audit: str = ""
+    """The keys of the AUDIT policies that match."""
 
 
 def plan(question: Question, request: RequestHead) -> Forward | Answer:
     """Decide one request."""
     request = admitted(request)
     verdict = authorize_request(question, request)
-    if not verdict.allowed:
-        denied = Refusal(Reason.POLICY_DENIED, verdict.why)
-        return Answer(403, "RBAC: access denied", refusal=denied, policy=verdict.policy or "", dry_run=verdict.dry_run)
-    decision = _routed(question, request)
-    if verdict.policy or verdict.dry_run:
-        return replace(decision, policy=verdict.policy or "", dry_run=verdict.dry_run)
+    if verdict.allowed:
+        decision = _routed(question, request)
+    else:
+        decision = Answer(403, "RBAC: access denied", refusal=Refusal(Reason.POLICY_DENIED, verdict.why))
+    if verdict.policy or verdict.dry_run or verdict.audit:
+        return replace(decision, policy=verdict.policy or "", dry_run=verdict.dry_run, audit=verdict.audit)
     return decision
 
 

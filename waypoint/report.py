@@ -47,6 +47,7 @@ def of_request(source: Party, callee: Callee | Refusal, outcome: Outcome, *, now
         refusal=outcome.refusal,
         policy=decided.policy if decided is not None else "",
         dry_run=decided.dry_run if decided is not None else "",
+        audit=decided.audit if decided is not None else "",
         trace=_trace(outcome.request),
         http=_http(outcome, decided.choice if decided is not None else None, endpoint),
     )

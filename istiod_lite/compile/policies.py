@@ -41,6 +41,7 @@ _FIELDS: Final = {
     # No proxy stands before a mesh whose word for a caller's address would be taken, so the remote one is the caller's.
     "remoteIps": "source_ips",
 }  # fmt: skip
+_ACTIONS: Final = {"ALLOW": Action.ALLOW, "AUDIT": Action.AUDIT}
 _LAYER_7: Final = frozenset({"methods", "paths", "hosts", "remoteIps", "headers"})
 
 
@@ -53,14 +54,14 @@ class Compiled:
 
 
 def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | None:
-    """One AuthorizationPolicy; None for AUDIT, which decides nothing.
+    """One AuthorizationPolicy; None for AUDIT where no waypoint could record what matches.
 
     CUSTOM asks an external authorizer, of which there is none here: what it would be asked about is denied.
     """
-    if fact.action == "AUDIT":
-        return None
     scope = _scope(fact, settings)
-    action = Action.ALLOW if fact.action == "ALLOW" else Action.DENY
+    action = _ACTIONS.get(fact.action, Action.DENY)
+    if action is Action.AUDIT and scope is not Scope.TARGET:
+        return None
     blind = [] if scope is Scope.TARGET else sorted(_LAYER_7)
     rules: list[Rule] = []
     unenforced: dict[str, None] = {}

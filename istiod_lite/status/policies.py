@@ -94,16 +94,17 @@ def _unenforceable(policy: AuthorizationPolicy, settings: Settings, mend: str) -
     """What of a policy cannot be enforced, in words; "" if nothing."""
     compiled = compile_policy(policy, settings)
     if compiled is None:
-        return "action AUDIT is not supported: nothing is recorded"
+        return "action AUDIT is for waypoints: nothing is recorded (a waypoint can record it: use targetRefs)"
     if policy.action == "CUSTOM":
         return "action CUSTOM is not supported: there is no authorizer to ask, so what matches is denied"
     if not compiled.unenforced:
         return ""
     names = ", ".join(compiled.unenforced)
-    effect = (
-        "rules with them allow nothing" if policy.action == "ALLOW" else "rules deny without regard to them, so more"
-    )
+    effect = _EFFECTS.get(policy.action, "rules deny without regard to them, so more")
     return f"these attributes cannot be seen: {names}; {effect} ({mend})"
+
+
+_EFFECTS = {"ALLOW": "rules with them allow nothing", "AUDIT": "rules with them record nothing"}
 
 
 def _bind(world: World, target: TargetRef, settings: Settings) -> _Bound:

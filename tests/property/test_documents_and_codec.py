@@ -157,7 +157,7 @@ node_policies = st.builds(
     names,
     names,
     st.sampled_from([Scope.GLOBAL, Scope.NAMESPACE, Scope.WORKLOAD_SELECTOR]),
-    st.sampled_from(Action),
+    st.sampled_from([Action.ALLOW, Action.DENY]),
     rules(st.builds(Match, **LAYER_4)),
     st.booleans(),
 )

@@ -38,7 +38,7 @@ _SCOPES: Final = {
 _SCOPE_OF: Final[dict[int, Scope]] = {number: scope for scope, number in _SCOPES.items()}
 _ACTIONS: Final = {Action.ALLOW: pb.Action.ALLOW, Action.DENY: pb.Action.DENY}
 _ACTION_OF: Final[dict[int, Action]] = {number: action for action, number in _ACTIONS.items()}
-_OWN_ACTIONS: Final = {Action.ALLOW: own.Action.ALLOW, Action.DENY: own.Action.DENY}
+_OWN_ACTIONS: Final = {Action.ALLOW: own.Action.ALLOW, Action.DENY: own.Action.DENY, Action.AUDIT: own.Action.AUDIT}
 _OWN_ACTION_OF: Final[dict[int, Action]] = {number: action for action, number in _OWN_ACTIONS.items()}
 
 _TEXTS: Final = ("namespaces", "not_namespaces", "principals", "not_principals")
@@ -51,7 +51,7 @@ _HEADERS: Final = ("headers", "not_headers")
 
 def authorization_message(policy: Policy) -> pb.Authorization:
     """A node's policy. ValueError for what only a waypoint could check: the compiler takes that out beforehand."""
-    if policy.scope not in _SCOPES or policy.targets:
+    if policy.scope not in _SCOPES or policy.targets or policy.action not in _ACTIONS:
         raise ValueError(f"policy {policy.key} is a waypoint's, not a node's")
     matches = (match for rule in policy.rules for clause in rule.clauses for match in clause.matches)
     if any(getattr(match, name) for match in matches for name in (*_LAYER_7, *_HEADERS)):

@@ -19,6 +19,7 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_UNSPECIFIED: _ClassVar[Action]
     ALLOW: _ClassVar[Action]
     DENY: _ClassVar[Action]
+    AUDIT: _ClassVar[Action]
 
 class Share(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +32,7 @@ GRPC_ROUTE: RouteKind
 ACTION_UNSPECIFIED: Action
 ALLOW: Action
 DENY: Action
+AUDIT: Action
 SHARE_UNSPECIFIED: Share
 SHARE_CALLER: Share
 SHARE_SERVICE: Share

@@ -55,6 +55,14 @@ spec: {{selector: {{matchLabels: {{app: web}}}}, action: DENY, rules: [{{}}]}}
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
+metadata: {{name: watched, namespace: shop}}
+spec:
+  targetRefs: [{{group: "", kind: Service, name: catalog}}]
+  action: AUDIT
+  rules: [{{to: [{{operation: {{paths: [/shelf/watched]}}}}]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
 metadata: {{name: tried-here, namespace: shop, annotations: {{istio.io/dry-run: "true"}}}}
 spec:
   targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}}]
@@ -113,6 +121,20 @@ def test_a_dry_run_is_told_beside_what_is_done(shop: Lab) -> None:
         shop.exec("client", "curl", "-s", "-f", "--max-time", "5", url, namespace="shop")
         shop.wait(lambda program=program, told=told: told in shop.logs(program, namespace="shop"), told)
         assert "it is a dry run" in shop.meshctl("why", "client", url, "-n", "shop").out
+
+
+def test_what_an_audit_policy_matches_is_marked_in_the_log_and_nothing_else_is(shop: Lab) -> None:
+    for path in ("watched", "unwatched"):
+        shop.exec("client", "curl", "-s", "-f", "--max-time", "5", f"http://catalog/shelf/{path}", namespace="shop")
+
+    def lines(path: str) -> list[str]:
+        return [
+            line for line in shop.logs("waypoint", namespace="shop").splitlines() if f'path="/shelf/{path}"' in line
+        ]
+
+    shop.wait(lambda: lines("watched") and lines("unwatched"), "the requests in the log")
+    assert 'audit="shop/watched"' in lines("watched")[0]
+    assert "audit=" not in lines("unwatched")[0]
 
 
 def test_a_caller_outside_the_mesh_is_followed_too(shop: Lab) -> None:

@@ -260,7 +260,9 @@ class TestPolicies:
         assert (found.action, found.rules) == (Action.DENY, (Rule(()),))
 
     def test_audit_decides_nothing(self, compiled):
-        assert compiled(policy("{action: AUDIT, rules: [{}]}")).policies == {}
+        assert compiled(policy("{action: AUDIT, rules: [{}]}")).policies == {}, "no waypoint could record it"
+        recorded = compiled(policy('{action: AUDIT, targetRefs: [{group: "", kind: Service, name: web}], rules: [{}]}'))
+        assert [one.action for one in recorded.policies.values()] == [Action.AUDIT]
 
     def test_dry_run(self, compiled):
         (found,) = compiled(policy("{}", meta="annotations: {istio.io/dry-run: 'true'}")).policies.values()

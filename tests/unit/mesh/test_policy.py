@@ -70,6 +70,15 @@ def test_a_dry_run_policy_decides_nothing() -> None:
     assert authorize([deny], CALL).allowed
 
 
+def test_an_audit_policy_is_named_where_it_matches_and_decides_nothing() -> None:
+    audit = policy(Action.AUDIT, Rule())
+    found = authorize([audit], CALL)
+    assert (found.allowed, found.policy, found.audit) == (True, None, audit.key)
+    assert authorize([policy(Action.AUDIT)], CALL).audit == ""
+    denied = authorize([audit, replace(policy(Action.DENY, Rule()), name="no")], CALL)
+    assert (denied.allowed, denied.audit) == (False, audit.key)
+
+
 def test_what_a_dry_run_would_decide_is_told_beside_the_verdict() -> None:
     deny, allow = policy(Action.DENY, Rule()), policy(Action.ALLOW)
     assert authorize([replace(deny, dry_run=True)], CALL).dry_run == f"denied: rule 1 of DENY policy {deny.key} matches"
