@@ -185,7 +185,8 @@ class Conversation:
         refused = self._scene.limits.enter(traffic, self._arrival.identity, trio.current_time())
         if refused is None:
             return replace(decision, counted=traffic.service)
-        return replace(refused, choice=decision.choice, policy=decision.policy, dry_run=decision.dry_run)
+        choice, policy, dry_run, audit = decision.choice, decision.policy, decision.dry_run, decision.audit
+        return replace(refused, choice=choice, policy=policy, dry_run=dry_run, audit=audit)
 
     def _asked(self) -> Question | Refusal:
         """The question that every request here asks, under the configuration in force now."""

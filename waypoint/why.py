@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from mesh.refusal import Refusal
 from mesh.route import Backend, Choice, Route, RouteMatch, ValueMatch, applicable
 from mesh.route import RequestHead as RouteHead
+from mesh.traffic import Share
 from mesh.verdict import Call, HttpCall
 from mesh.why import Explanation, Hop, Outcome, Step, ended, policy_steps
 from waypoint.answer import Answer
@@ -34,7 +35,8 @@ def requested(question: Question, request: RequestHead) -> Explanation:
         return Explanation((*steps, _answered(decision)))
     changed = () if decision.request == request else (Step("filters", _changes(request, decision)),)
     backends = () if decision.choice is None else _backends(decision.choice.rule.backends)
-    return Explanation((*steps, *changed, *backends, _at(decision.endpoint)), (_hop(decision.endpoint),))
+    steps = (*steps, *_limits(question), *changed, *backends, _at(decision.endpoint))
+    return Explanation(steps, (_hop(decision.endpoint),))
 
 
 def _connected(question: Question, target: Step) -> Explanation:
@@ -113,6 +115,19 @@ def _name(route: Route) -> str:
 
 def _joined(head: RouteHead) -> tuple[tuple[str, str], ...]:
     return tuple((name, head.header(name) or "") for name in sorted({name for name, _ in head.headers}))
+
+
+def _limits(question: Question) -> Iterator[Step]:
+    """What the service takes; how much of it is left changes with every request."""
+    service = question.callee.service
+    policy = question.snapshot.traffic.get(service.key) if service is not None else None
+    if policy is None:
+        return
+    if (rate := policy.rate) is not None:
+        of = "each caller" if rate.share is Share.CALLER else "all callers together"
+        yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")
+    if policy.requests is not None:
+        yield Step("limit", f"{policy.title} takes {policy.requests} requests at a time")
 
 
 def _backends(backends: tuple[Backend, ...]) -> Iterator[Step]:
