@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, Protocol
 
-from waypoint.http import head
+from waypoint.http import head, section
 from waypoint.http.events import MAX_HEAD, Body, End, Event, Headers, Trailers
 from waypoint.http.head import Fault
 
@@ -117,12 +117,10 @@ class Chunked:
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
             return Fault(431, "the trailer section is too long") if len(buffer) > MAX_HEAD else None
-        lines = head.split(bytes(buffer[2 : end + 4])) if end else []
+        text = bytes(buffer[2 : end + 4])
         del buffer[: end + 4]
         self._state = "done"
-        if isinstance(lines, Fault):
-            return lines
-        read = head.trailers(lines)
+        read = section.trailers(text)
         if isinstance(read, Fault):
             return read
         return Trailers(read) if read else End()

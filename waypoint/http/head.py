@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 message as text (RFC 9112, sections 2 to 5), read strictly.
+"""The head of an HTTP/1.1 message as text (RFC 9112, sections 2 to 4), read strictly; its fields are in `section`.
 
 Two parties who read one text differently are how requests are smuggled. So nothing here is tolerant: a bare LF or CR,
 a folded line, white space around a field name, a length said twice or beside a transfer coding are all refused, from
@@ -12,25 +12,23 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from waypoint.http.events import MAX_FIELDS, Headers
+from waypoint.http.events import Headers
 
-_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _VISIBLE: Final = rb"[\x21-\x7e\x80-\xff]"
-_VALUE: Final = rb"(?:" + _VISIBLE + rb"(?:[\t\x20-\x7e\x80-\xff]*" + _VISIBLE + rb")?)?"
-_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")[ \t]*")
+VALUE: Final = rb"(?:" + _VISIBLE + rb"(?:[\t\x20-\x7e\x80-\xff]*" + _VISIBLE + rb")?)?"
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 _PATH: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_TEXT: Final = re.compile(_VALUE)
+_TEXT: Final = re.compile(VALUE)
 _SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,31}")
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 ONE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
-_SPECIAL: Final = ONE_HOP | {b"host", b"content-length", b"te"}
-"""Fields that say something about the message itself, or about this hop."""
+"""Fields for this hop alone."""
 SECRET: Final = frozenset({b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"})
 """Fields of which no copy is kept."""
 NOT_IN_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})
@@ -41,9 +39,6 @@ _KEPT: Final = 4096
 _passed: Final[set[tuple[bytes, bytes]]] = set()
 """Short fields that were found good lately: most heads say again what others said."""
 
-_known: Final[dict[bytes, tuple[bytes, bytes]]] = {}
-"""Short lines that were read lately."""
-
 REASONS: Final = {one.value: one.phrase.encode() for one in HTTPStatus}
 
 
@@ -53,19 +48,6 @@ class Fault:
 
     status: int
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """A header section: the end-to-end fields, and what those for this hop say."""
-
-    headers: Headers
-    host: bytes | None
-    length: int | None
-    chunked: bool
-    options: frozenset[bytes]
-    """The lower-case tokens of Connection."""
-    upgrade: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +66,6 @@ class StatusLine:
 
     status: int
     minor: int
-
-
-def split(section: bytes) -> list[bytes] | Fault:
-    """The lines of a header section that ends with an empty line, which is not among them."""
-    text = section.removesuffix(b"\r\n\r\n")
-    lines = text.split(b"\r\n")
-    breaks = len(lines) - 1
-    if text.count(b"\n") != breaks or text.count(b"\r") != breaks:
-        return Fault(400, "a line ends without CR LF")
-    if len(lines) > MAX_FIELDS + 1:
-        return Fault(431, f"more than {MAX_FIELDS} header fields")
-    return lines
 
 
 def request_line(line: bytes) -> RequestLine | Fault:
@@ -119,51 +89,6 @@ def status_line(line: bytes) -> StatusLine | Fault:
     return StatusLine(int(found[2]), int(found[1]))
 
 
-def fields(lines: list[bytes]) -> Fields | Fault:
-    """Read the header fields (RFC 9112, section 5) and take off those that are for this hop."""
-    headers: list[tuple[bytes, bytes]] = []
-    special: list[tuple[bytes, bytes]] = []
-    for line in lines:
-        pair = _known.get(line) or _field(line)
-        if isinstance(pair, Fault):
-            return pair
-        if pair[0] in _SPECIAL:
-            special.append(pair)
-            if pair[0] == b"content-length" or (pair[0] == b"te" and pair[1].lower() == b"trailers"):
-                headers.append(pair)
-        else:
-            headers.append(pair)
-    hosts = [text for name, text in special if name == b"host"]
-    if len(hosts) > 1 or (hosts and not is_authority(hosts[0])):
-        return Fault(400, "the Host header is not one authority")
-    framing = _framing(special)
-    if isinstance(framing, Fault):
-        return framing
-    options = frozenset(_tokens(special, b"connection"))
-    if options:
-        headers = [pair for pair in headers if pair[0] not in options or pair[0] in _SPECIAL]
-    upgrade = b", ".join(text for name, text in special if name == b"upgrade") if b"upgrade" in options else b""
-    return Fields(
-        headers=tuple(headers),
-        host=hosts[0] if hosts else None,
-        length=framing[0],
-        chunked=framing[1],
-        options=options,
-        upgrade=upgrade,
-    )
-
-
-def trailers(lines: list[bytes]) -> Headers | Fault:
-    """Read a trailer section; fields that frame or route a message have no place in it (RFC 9110, section 6.5.1)."""
-    read = fields(lines)
-    if isinstance(read, Fault):
-        return read
-    names = {line.partition(b":")[0].lower() for line in lines}
-    if names & NOT_IN_TRAILERS:
-        return Fault(400, "a trailer field belongs into the head")
-    return read.headers
-
-
 def checked(headers: Headers) -> Fault | None:
     """What forbids printing fields that HTTP/2 carried, where a name or value may hold any byte.
 
@@ -182,7 +107,7 @@ def checked(headers: Headers) -> Fault | None:
             return Fault(400, f"{name.decode()} has no meaning in HTTP/2")
         if name == b"content-length":
             lengths += 1
-            if lengths > 1 or _LENGTH.fullmatch(text) is None:
+            if lengths > 1 or LENGTH.fullmatch(text) is None:
                 return Fault(400, "Content-Length is not one number")
         elif len(text) <= _SHORT and name not in SECRET:
             if len(_passed) >= _KEPT:
@@ -213,7 +138,7 @@ def is_scheme(text: bytes) -> bool:
 
 def is_method(text: bytes) -> bool:
     """Whether this can stand as a method."""
-    return re.fullmatch(_TOKEN, text) is not None
+    return re.fullmatch(TOKEN, text) is not None
 
 
 def is_path(text: bytes, method: bytes) -> bool:
@@ -251,36 +176,3 @@ def _target(method: bytes, target: bytes, minor: int) -> RequestLine | Fault:
     if not is_path(path, method):
         return Fault(400, "the request target has a fragment")
     return RequestLine(method, path, absolute[1], minor)
-
-
-def _framing(pairs: list[tuple[bytes, bytes]]) -> tuple[int | None, bool] | Fault:
-    lengths = [text for name, text in pairs if name == b"content-length"]
-    codings = [text for name, text in pairs if name == b"transfer-encoding"]
-    if lengths and codings:
-        return Fault(400, "Content-Length beside Transfer-Encoding")
-    if len(lengths) > 1 or (lengths and _LENGTH.fullmatch(lengths[0]) is None):
-        return Fault(400, "Content-Length is not one number")
-    if codings and codings[0].lower() != b"chunked":
-        return Fault(501, "a transfer coding other than chunked")
-    if len(codings) > 1:
-        return Fault(400, "Transfer-Encoding is said twice")
-    return (int(lengths[0]) if lengths else None), bool(codings)
-
-
-def _tokens(pairs: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    return [
-        token.strip().lower() for field, text in pairs if field == name for token in text.split(b",") if token.strip()
-    ]
-
-
-def _field(line: bytes) -> tuple[bytes, bytes] | Fault:
-    found = _FIELD.fullmatch(line)
-    if found is None:
-        folded = line[:1] in {b" ", b"\t"}
-        return Fault(400, "a header line is folded" if folded else "a header line is malformed")
-    pair = found[1].lower(), found[2]
-    if len(line) <= 2 * _SHORT and pair[0] not in SECRET:
-        if len(_known) >= _KEPT:
-            _known.clear()
-        _known[line] = pair
-    return pair

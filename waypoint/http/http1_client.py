@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from waypoint.http import head
+from waypoint.http import head, section
 from waypoint.http.events import PROTOCOL_ERROR, End, Event, Interim, RequestHead, Reset, ResponseHead, value
 from waypoint.http.framing import Chunked, Length, UntilClose
 from waypoint.http.head import Fault
@@ -76,20 +76,21 @@ class Http1Client(Http1):
         self._out.append(head.print_request(event.method, event.path, event.authority, headers))
 
     def _head(self) -> Event | None:
-        section = self._section()
-        if section is None:
+        text = self._section()
+        if text is None:
             return None
-        event = section if isinstance(section, Fault) else self._response(section)
+        event = text if isinstance(text, Fault) else self._response(text)
         return self._fail(Reset(PROTOCOL_ERROR, event.detail)) if isinstance(event, Fault) else event
 
-    def _response(self, section: bytes) -> ResponseHead | Interim | Fault:
-        lines = head.split(section)
-        if isinstance(lines, Fault):
-            return lines
-        line = head.status_line(lines[0])
+    def _response(self, text: bytes) -> ResponseHead | Interim | Fault:
+        parts = section.parted(text)
+        if isinstance(parts, Fault):
+            return parts
+        start, rest = parts
+        line = head.status_line(start)
         if isinstance(line, Fault):
             return line
-        fields = head.fields(lines[1:])
+        fields = section.read(rest)
         if isinstance(fields, Fault):
             return fields
         if line.status == 101:
@@ -98,7 +99,7 @@ class Http1Client(Http1):
             return Interim(line.status, fields.headers)
         return self._final(line, fields)
 
-    def _final(self, line: head.StatusLine, fields: head.Fields) -> ResponseHead:
+    def _final(self, line: head.StatusLine, fields: section.Fields) -> ResponseHead:
         self._keep = self._keep and line.minor == 1 and b"close" not in fields.options
         bodiless = (self._asked is not None and self._asked.method == b"HEAD") or line.status in {204, 304}
         if bodiless:
@@ -112,7 +113,7 @@ class Http1Client(Http1):
             self._keep = False
         return ResponseHead(line.status, fields.headers, ends=bodiless or fields.length == 0)
 
-    def _switched(self, fields: head.Fields) -> ResponseHead | Fault:
+    def _switched(self, fields: section.Fields) -> ResponseHead | Fault:
         if self._asked is None or not self._asked.upgrade or not fields.upgrade or not self._sent:
             return Fault(502, "the backend switches to a protocol that nobody asked for")
         self._switch()

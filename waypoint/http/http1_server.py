@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waypoint.http import head
+from waypoint.http import head, section
 from waypoint.http.events import (
     End,
     Event,
@@ -58,24 +58,25 @@ class Http1Server(Http1):
     def _head(self) -> Event | None:
         while self._buffer[:2] == b"\r\n":
             del self._buffer[:2]
-        section = self._section()
-        if section is None:
+        text = self._section()
+        if text is None:
             return None
-        event = section if isinstance(section, Fault) else self._request(section)
+        event = text if isinstance(text, Fault) else self._request(text)
         if isinstance(event, Fault):
             self._method = b"?"
             return self._fail(Malformed(event.status, event.detail))
         self._method = event.method
         return event
 
-    def _request(self, section: bytes) -> RequestHead | Fault:
-        lines = head.split(section)
-        if isinstance(lines, Fault):
-            return lines
-        line = head.request_line(lines[0])
+    def _request(self, text: bytes) -> RequestHead | Fault:
+        parts = section.parted(text)
+        if isinstance(parts, Fault):
+            return parts
+        start, rest = parts
+        line = head.request_line(start)
         if isinstance(line, Fault):
             return line
-        fields = head.fields(lines[1:])
+        fields = section.read(rest)
         if isinstance(fields, Fault):
             return fields
         if line.minor and fields.host is None:
