@@ -103,7 +103,10 @@ class Http1:
         """See `Codec`."""
         events: list[tuple[int, Event]] = []
         stream = self._stream
-        while not self._deaf and (event := self._next()) is not None:
+        while (self._buffer or self._reader is not None) and not self._deaf:
+            event = self._next()
+            if event is None:
+                break
             events.append((stream, event))
             stream = self._stream
         return events
