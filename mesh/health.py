@@ -35,7 +35,11 @@ class _Standing:
 
 
 class Health:
-    """Endpoints by uid. Whoever makes a connection tells of `opened` and `closed` in pairs, or of `failed`."""
+    """Endpoints by uid. Whoever makes a connection tells of `opened` and `closed` in pairs, or of `failed`.
+
+    Whoever asks over connections that are kept tells of each request: `began`, then `answered`, `late` or `failed`, and
+    `closed` at its end.
+    """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
@@ -44,20 +48,26 @@ class Health:
 
     def opened(self, uid: str, seconds: float, now: float) -> None:
         """A connection to it was made within so many seconds."""
+        self.began(uid)
+        self.answered(uid, seconds, now)
+
+    def began(self, uid: str) -> None:
+        """It is being asked something, and has not answered yet."""
+        self._standing(uid).open += 1
+
+    def answered(self, uid: str, seconds: float, now: float) -> None:
+        """Its answer began so many seconds after it was asked: it does not fail."""
         one = self._standing(uid)
-        one.open += 1
         one.failures = 0
         self._failing.discard(uid)
-        faded = _faded(one, now)
-        if faded is None or one.latency is None or seconds >= faded:
-            one.latency = seconds
-        else:
-            old = exp(-max(0.0, now - one.at) / _MEMORY)
-            one.latency = one.latency * old + seconds * (1 - old)
-        one.at = now
+        _measure(one, seconds, now)
+
+    def late(self, uid: str, seconds: float, now: float) -> None:
+        """It was given up after so many seconds without an answer."""
+        _measure(self._standing(uid), seconds, now)
 
     def closed(self, uid: str) -> None:
-        """A connection to it has ended."""
+        """A connection to it, or a request, has ended."""
         one = self._known.get(uid)
         if one is not None and one.open:
             one.open -= 1
@@ -82,7 +92,7 @@ class Health:
         return None if faded is None else max(faded, LATENCY_FLOOR)
 
     def open(self, uid: str) -> int:
-        """Connections to it that live."""
+        """Connections to it, or requests, that live."""
         one = self._known.get(uid)
         return one.open if one is not None else 0
 
@@ -105,6 +115,16 @@ class Health:
 
 NOTHING_LEARNED: Final = Health()
 """What is known before the first call; nobody tells it anything."""
+
+
+def _measure(one: _Standing, seconds: float, now: float) -> None:
+    faded = _faded(one, now)
+    if faded is None or one.latency is None or seconds >= faded:
+        one.latency = seconds
+    else:
+        old = exp(-max(0.0, now - one.at) / _MEMORY)
+        one.latency = one.latency * old + seconds * (1 - old)
+    one.at = now
 
 
 def _faded(one: _Standing, now: float) -> float | None:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 import trio
 
 from mesh.address import Address, NetworkAddress
+from mesh.health import Health
 from mesh.identity import Identity
 from mesh.net.admin import listener
 from mesh.net.deadlines import Deadlines
@@ -99,6 +100,7 @@ class World:
     pool: Pool
     nursery: trio.Nursery
     upstream: Upstream
+    health: Health
     snapshot: Snapshot = field(default_factory=Snapshot)
     records: list[Record] = field(default_factory=list)
 
@@ -236,7 +238,7 @@ async def world(*resources: object, seed: int = 1, sniff_seconds: float = 0.2) -
         listening = listener("127.0.0.1", 0)
         at = Address(ip_address("127.0.0.1"), listening.socket.getsockname()[1])
         pool = Pool(relay, ClientTls(credentials(WEB)))
-        made.append(World(relay, server, at, pool, nursery, upstream, records=records))
+        made.append(World(relay, server, at, pool, nursery, upstream, scene.health, records=records))
         made[0].put(*resources)
         nursery.start_soon(server.serve, listening)
         yield made[0]

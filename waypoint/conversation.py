@@ -201,7 +201,9 @@ class Conversation:
                 self._question, self._traffic = callee, None
             else:
                 self._traffic = snapshot.traffic.get(callee.service.key) if callee.service is not None else None
-                self._question = Question(snapshot, scene.here, callee, caller, scene.dice)
+                self._question = Question(
+                    snapshot, scene.here, callee, caller, scene.dice, health=scene.health, now=trio.current_time
+                )
         return self._question
 
     def _told(self, refusal: Refusal) -> None:

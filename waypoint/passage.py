@@ -148,6 +148,8 @@ class Passage:
 
     def unreachable(self, attempt: Attempt, refusal: Refusal) -> None:
         """There is no connection to the endpoint."""
+        if self._pursuit is not None:
+            self._pursuit.unreached(attempt, refusal)
         if not self._repeated(attempt, Failure.UNREACHABLE):
             self._fail(Answer(503, "upstream connect error", refusal=refusal))
 
@@ -155,6 +157,8 @@ class Passage:
         """The backend says this."""
         if isinstance(event, ResponseHead):
             forward = self.outcome.forward
+            if self._pursuit is not None:
+                self._pursuit.answered()
             if event.status >= 400 and self._repeated(attempt, Failure.STATUS, event.status):
                 return
             self._request.settle()

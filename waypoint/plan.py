@@ -9,12 +9,13 @@ are asked; those of a backend's service are not (GEP-1294).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mesh.address import IP, Address
 from mesh.balance import Dice, pick, tiers
+from mesh.health import NOTHING_LEARNED, Health
 from mesh.identity import Identity
 from mesh.policy import Policy
 from mesh.refusal import Reason, Refusal
@@ -59,6 +60,10 @@ class Memo:
         self.ends: dict[tuple[str, int], Ends] = {}
 
 
+def _beginning() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One call to be decided: everything but the request itself."""
@@ -69,6 +74,10 @@ class Question:
     caller: Caller
     dice: Dice
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
+    health: Health = field(default=NOTHING_LEARNED, compare=False, repr=False)
+    """What has been learned of the endpoints so far."""
+    now: Callable[[], float] = _beginning
+    """The time on the clock of `health`; the question outlives many requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +281,7 @@ def _endpoint(
     question: Question, service: Service, port: int, tried: frozenset[str] = frozenset()
 ) -> Endpoint | Refusal:
     ends = _ends(question, service, port)
-    chosen = pick(ends.tiers, question.dice, tried=tried)
+    chosen = pick(ends.tiers, question.dice, question.health, question.now(), tried)
     if chosen is None:
         what = "no endpoint" if not ends.members else f"none of {ends.members} endpoints usable"
         return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")

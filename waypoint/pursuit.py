@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+import trio
+
 from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
 from waypoint.attempt import Attempt
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 64 * 1024
 """Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
+_OURS: Final = frozenset({Reason.OVER_BUDGET, Reason.POLICY_DENIED, Reason.NO_CERTIFICATE})
+"""Why a connection is not made to an endpoint that may be quite well."""
 
 
 class Guide(Protocol):
@@ -33,10 +37,12 @@ class Pursuit:
     """Of one passage, as its plan says; `content` is what follows the request's head."""
 
     __slots__ = (
+        "_asked_at",
         "_attempt",
         "_caller_http2",
         "_content",
         "_guide",
+        "_open",
         "_passage",
         "_repeating",
         "_scene",
@@ -54,7 +60,11 @@ class Pursuit:
         self._guide = guide
         self._content = content
         self._caller_http2 = caller_http2
+        self._asked_at = 0.0
+        """Seconds on trio's clock."""
         self._attempt: Attempt | None = None
+        self._open = False
+        """Whether the endpoint of the newest attempt counts it as one that lives."""
         self._tried: frozenset[str] = frozenset()
         self._repeating = False
         self._whole: Wait | None = None
@@ -73,15 +83,28 @@ class Pursuit:
             self._scene.budgets.began(forward.endpoint.key_of_service)
         self._try(1)
 
+    def answered(self) -> None:
+        """The head of an attempt's answer has come: its endpoint is there, and this fast."""
+        now = trio.current_time()
+        self._scene.health.answered(self.forward.endpoint.workload.uid, now - self._asked_at, now)
+
+    def unreached(self, attempt: Attempt, refusal: Refusal) -> None:
+        """There is no connection to the endpoint of an attempt."""
+        if refusal.reason not in _OURS:
+            self._scene.health.failed(attempt.endpoint.workload.uid, trio.current_time())
+
     def failed(self, attempt: Attempt, failure: Failure, status: int = 0, *, answered: bool) -> bool:
         """An attempt has failed: whether another one follows. `answered`: the caller has the head of an answer."""
         forward = self.forward
+        if not answered:
+            self._learn(attempt, failure)
         method, kept = forward.request.method, self._content.repeatable
         tried = Tried(attempt.number, method, failure, status, attempt.reused, kept, answered)
         pause = again(tried, forward.retry, self._scene.dice)
         if pause is None or not self._affordable():
             return False
         attempt.close()
+        self._leave()
         self._stop_waiting()
         self._content.leave()
         if pause:
@@ -99,6 +122,7 @@ class Pursuit:
     def end(self) -> None:
         """The request is over, well or badly. To be called once."""
         self.stop()
+        self._leave()
         if self._whole is not None:
             self._whole.cancel()
         if self.forward.retry is not None:
@@ -110,6 +134,9 @@ class Pursuit:
             forward = self.forward = replace(forward, endpoint=self._guide.another(forward, self._tried))
         endpoint, request = forward.endpoint, forward.request
         self._tried |= {endpoint.workload.uid}
+        self._asked_at = trio.current_time()
+        self._scene.health.began(endpoint.workload.uid)
+        self._open = True
         http2 = speaks_http2(endpoint.protocol, self._caller_http2)
         if http2 and request.upgrade:
             request = replace(request, upgrade=b"")
@@ -125,6 +152,23 @@ class Pursuit:
             return True
         self._repeating = self._scene.budgets.spend(self.forward.endpoint.key_of_service)
         return self._repeating
+
+    def _learn(self, attempt: Attempt, failure: Failure) -> None:
+        """What the failure tells of the endpoint. That a kept connection was closed meanwhile tells nothing."""
+        uid, now = attempt.endpoint.workload.uid, trio.current_time()
+        match failure:
+            case Failure.BROKEN if not attempt.reused:
+                self._scene.health.failed(uid, now)
+            case Failure.LATE:
+                self._scene.health.late(uid, now - self._asked_at, now)
+            case _:
+                pass
+
+    def _leave(self) -> None:
+        """The endpoint has this request no longer."""
+        if self._open:
+            self._open = False
+            self._scene.health.closed(self.forward.endpoint.workload.uid)
 
     def _stop_waiting(self) -> None:
         if self._wait is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mesh.balance import Dice
+from mesh.health import Health
 from mesh.net.deadlines import Deadlines
 from mesh.net.relay import Relay
 from mesh.record import Record
@@ -33,3 +34,4 @@ class Scene:
     """How long a caller whose protocol is not declared may be silent before it is taken to wait for the server."""
     budgets: Budgets = field(default_factory=Budgets)
     limits: Limits = field(default_factory=Limits)
+    health: Health = field(default_factory=Health)

@@ -160,3 +160,27 @@ def test_what_is_remembered_is_bounded_and_those_in_use_are_kept() -> None:
         health.failed(str(number), 0.0)
     assert health.open("in use") == 1
     assert health.passed_over(0.5) == {"98", "99"}
+
+
+def test_an_answer_that_never_came_weighs_as_long_as_it_was_waited_for() -> None:
+    health = Health()
+    for name in ("quick", "stuck"):
+        health.opened(name, 0.01, 1.0)
+        health.closed(name)
+    health.began("stuck")
+    health.late("stuck", 2.0, 3.0)
+    health.closed("stuck")
+    assert set(chosen([pod("quick"), pod("stuck")], health, 3.0)) == {"quick"}
+    assert health.open("stuck") == 0
+
+
+def test_only_an_answer_ends_a_row_of_failures() -> None:
+    health = Health()
+    health.failed("bad", 10.0)
+    health.late("bad", 1.0, 12.0)
+    health.failed("bad", 13.0)
+    assert health.passed_over(14.5) == {"bad"}
+    health.began("bad")
+    assert health.passed_over(14.5) == {"bad"}
+    health.answered("bad", 0.01, 14.6)
+    assert health.passed_over(14.6) == frozenset()

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 import pytest
 
 from mesh.address import Address, NetworkAddress
+from mesh.health import Health
 from mesh.identity import Identity
 from mesh.policy import Action, Clause, HeaderMatch, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.refusal import Reason, Refusal
@@ -327,6 +328,24 @@ def test_endpoints_take_turns_by_chance() -> None:
     rolls = itertools.cycle((0.1, 0.3, 0.6, 0.9))
     found = [ask(ECHO, *pods, roll=next(rolls)) for _ in range(4)]
     assert {one.endpoint.workload.name for one in found if isinstance(one, Forward)} == {"p0", "p1", "p2", "p3"}
+
+
+def test_an_endpoint_that_failed_lately_is_passed_over_until_its_pause_ends() -> None:
+    second = endpoint("echo-2", "10.244.1.6", ECHO)
+    snapshot, health, clock = Snapshot.of((ECHO, POD, second)), Health(), [10.0]
+    callee = resolve(snapshot, HERE, f"{VIP}:80")
+    assert isinstance(callee, Callee)
+    rolls = random.Random(3).random
+    question = Question(snapshot, HERE, callee, WEB, rolls, health=health, now=lambda: clock[0])
+
+    def chosen() -> set[Workload]:
+        found = [plan(question, RequestHead(b"GET", b"echo", b"/")) for _ in range(50)]
+        return {one.endpoint.workload for one in found if isinstance(one, Forward)}
+
+    health.failed(POD.uid, clock[0])
+    assert chosen() == {second}
+    clock[0] = 11.5
+    assert chosen() == {POD, second}
 
 
 def test_a_preflight_is_answered_before_a_backend_is_looked_for() -> None:

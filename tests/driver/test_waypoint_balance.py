@@ -1,0 +1,84 @@
+"""Which endpoint a waypoint asks, by what it has learned of them: real tunnels and real HTTP on loopback."""
+
+from __future__ import annotations
+
+import trio
+
+from mesh.route import Backend, Retry, Route, RouteKind, RouteRule
+from tests.http_exchange import Exchange, send_whole
+from tests.tunnel_ends import until
+from tests.waypoint_app import App, status
+from tests.waypoint_ends import endpoint, service, world
+from waypoint.http.events import Body, RequestHead, ResponseHead
+
+ECHO = service()
+
+
+def uid(pod: str) -> str:
+    return f"Kubernetes//Pod/shop/{pod}"
+
+
+class Named:
+    """Answers with its name, once it may."""
+
+    def __init__(self, name: str, *, held: bool = False) -> None:
+        self.name = name
+        self.asked = 0
+        self.gate = trio.Event()
+        if not held:
+            self.gate.set()
+
+    async def __call__(self, exchange: Exchange, head: RequestHead) -> None:
+        self.asked += 1
+        await self.gate.wait()
+        await send_whole(exchange, ResponseHead(200), self.name.encode())
+
+
+async def test_an_endpoint_that_is_busy_gets_nothing_while_another_is_idle() -> None:
+    busy, idle = Named("busy", held=True), Named("idle")
+    async with world(ECHO) as it:
+        await it.app(App("busy", handler=busy), ECHO)
+        it.nursery.start_soon(it.ask)
+        await until(lambda: busy.asked == 1)
+        await it.app(App("idle", handler=idle), ECHO)
+        answers = [await it.ask() for _ in range(10)]
+        assert all(Body(b"idle") in events for events in answers)
+        assert (busy.asked, it.health.open(uid("busy"))) == (1, 1)
+        busy.gate.set()
+        await until(lambda: not it.health.open(uid("busy")))
+
+
+async def test_a_request_that_its_caller_gives_up_is_not_counted_any_more() -> None:
+    busy = Named("busy", held=True)
+    async with world(ECHO) as it:
+        await it.app(App("busy", handler=busy), ECHO)
+        patience = trio.CancelScope()
+
+        async def ask() -> None:
+            with patience:
+                await it.ask()
+
+        it.nursery.start_soon(ask)
+        await until(lambda: busy.asked == 1)
+        assert it.health.open(uid("busy")) == 1
+        patience.cancel()
+        await until(lambda: not it.health.open(uid("busy")))
+
+
+async def test_a_pod_that_takes_no_connection_is_passed_over_and_one_that_answers_503_is_not() -> None:
+    rule = RouteRule(backends=(Backend(ECHO.key, 80),), retry=Retry(1, (), 0.001))
+    route = Route(
+        f"HTTPRoute/shop/echo/{ECHO.key}/*", RouteKind.HTTP, "shop", "echo", ECHO.key, ECHO.namespace, rules=(rule,)
+    )
+
+    async def unwell(exchange: Exchange, head: RequestHead) -> None:
+        await send_whole(exchange, ResponseHead(503), b"")
+
+    async with world(ECHO, route) as it:
+        dead = it.address()
+        await it.proxy(dead)
+        it.put(endpoint("dead", dead, ECHO))
+        await it.app(App("unwell", handler=unwell), ECHO)
+        while not it.health.passed_over(0.0):
+            assert status(await it.ask()) == 503
+        assert it.health.passed_over(0.0) == {uid("dead")}
