@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.hbone import frames
@@ -41,6 +41,7 @@ class StreamState:
         "credit",
         "id",
         "local_ended",
+        "on_withdrawn",
         "remote_ended",
         "reset_code",
         "room",
@@ -55,6 +56,8 @@ class StreamState:
         self.room = room
         """Bytes that we let the peer send."""
         self.sink: Sink | None = None
+        self.on_withdrawn: Callable[[], None] | None = None
+        """Called when the stream is lost before it has a sink."""
         self.answered = False
         self.local_ended = False
         self.remote_ended = False
@@ -148,6 +151,8 @@ class StreamState:
         self.connection.release(self)
         if self.sink is not None:
             self.sink.was_reset(code)
+        elif self.on_withdrawn is not None:
+            self.on_withdrawn()
 
     def forgo(self) -> int:
         """Bytes that no sink will ever take: how much of the connection's window they still hold."""

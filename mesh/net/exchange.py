@@ -93,6 +93,10 @@ class Request:
         """Whether the peer has given it up meanwhile; accepting then yields a stream that ends at once."""
         return self._state.reset_code is not None
 
+    def when_withdrawn(self, call: Callable[[], None]) -> None:
+        """Call this, in the relay, if the peer resets the request or its tunnel ends before there is an answer."""
+        self._state.on_withdrawn = call
+
     def accept(self, headers: Iterable[Field] = ()) -> Stream:
         """Answer 200."""
         self._state.answer(200, headers)

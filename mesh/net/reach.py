@@ -29,21 +29,22 @@ def reach(
     mark: int | None = None,
     bind: IP | None = None,
     transparent: bool = False,
-) -> None:
-    """Connect like `mesh.net.dial.dial`, and tell `told` once, perhaps before this returns. Raises OSError when no
-    socket can be had at all."""
+) -> Reaching | None:
+    """Connect like `mesh.net.dial.dial`, and tell `told` once. None if that was before this returned; otherwise what
+    is under way, to be given up by `abort`. Raises OSError when no socket can be had at all."""
     sock, fault = begin(address, mark, bind, transparent=transparent)
     if fault == errno.EALREADY:
-        _Reaching(relay, sock, address, told, deadlines=deadlines, timeout=timeout)
-    elif fault:
+        return Reaching(relay, sock, address, told, deadlines=deadlines, timeout=timeout)
+    if fault:
         sock.close()
         told(failed(address, fault))
     else:
         told(sock)
+    return None
 
 
-class _Reaching:
-    """A connection under way."""
+class Reaching:
+    """A connection under way. Made by `reach` only."""
 
     __slots__ = ("_address", "_relay", "_sock", "_timeout", "_told", "_wait", "_watch")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -75,15 +75,36 @@ async def test_an_address_of_others_cannot_be_called_from() -> None:
         assert refusal.reason is Reason.CONNECT_FAILED
 
 
-async def test_who_does_not_answer_is_given_up_in_time_and_the_relay_forgets_the_attempt() -> None:
+@contextmanager
+def silent() -> Iterator[Address]:
     """A listener whose queue is full drops what asks to come in."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):
+            yield Address(ip_address("127.0.0.1"), full.getsockname()[1])
+
+
+async def test_who_does_not_answer_is_given_up_in_time_and_the_relay_forgets_the_attempt() -> None:
     async with reaching() as reached:
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            at = Address(ip_address("127.0.0.1"), full.getsockname()[1])
-            with socket.create_connection(full.getsockname()):
-                refusal = await reached(at, timeout=0.2)
+        with silent() as address:
+            refusal = await reached(address, timeout=0.2)
         assert isinstance(refusal, Refusal)
         assert refusal.reason is Reason.CONNECT_TIMEOUT
         assert not reached.relay.residents
+
+
+async def test_an_attempt_that_is_given_up_tells_nobody_and_leaves_nothing() -> None:
+    async with reaching() as reached:
+        told: list[socket.socket | Refusal] = []
+        with silent() as address:
+            trying = reach(reached.relay, address, told.append, deadlines=reached.deadlines, timeout=0.2)
+            assert trying is not None
+            assert reached.relay.residents == {trying}
+            trying.abort()
+            assert not reached.relay.residents
+            later = trio.Event()
+            reached.deadlines.after(0.4, later.set)
+            with trio.fail_after(10):
+                await later.wait()
+        assert not told

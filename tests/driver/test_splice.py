@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from mesh.address import Address
 from mesh.net.flow import Flow
 from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
-from mesh.net.tunnel import Stream, Tunnel
+from mesh.net.tunnel import Request, Stream, Tunnel
 from tests.pki_for_tests import CART, WEB, credentials
 from tests.tunnel_ends import Inbound, Serve, echo, exchange, listening, running_relay, until
 
@@ -256,13 +257,31 @@ async def test_refused_connects_leave_the_tunnel_usable() -> None:
 
 async def test_cancelling_a_connect_takes_it_back() -> None:
     async with path_to(echo) as path:
-        held: list[object] = []
-        path.inbound.tunnels[0]._on_request = held.append
+        held: list[Request] = []
+        told: list[str] = []
+
+        def hold(request: Request) -> None:
+            held.append(request)
+            request.when_withdrawn(partial(told.append, "withdrawn"))
+
+        path.inbound.tunnels[0]._on_request = hold
         with trio.move_on_after(0.05):
             await path.tunnel.connect(str(path.server))
         assert path.tunnel.streams == 0
         await until(lambda: path.inbound.tunnels[0].streams == 0)
-        assert held[0].withdrawn  # type: ignore[attr-defined]
+        assert held[0].withdrawn
+        assert told == ["withdrawn"]
+
+
+async def test_the_end_of_its_tunnel_takes_a_connect_back() -> None:
+    async with path_to(echo) as path, trio.open_nursery() as nursery:
+        told = trio.Event()
+        path.inbound.tunnels[0]._on_request = lambda request: request.when_withdrawn(told.set)
+        nursery.start_soon(path.tunnel.connect, str(path.server))
+        await until(lambda: path.inbound.tunnels[0].streams == 1)
+        path.tunnel.abort()
+        with trio.fail_after(10):
+            await told.wait()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

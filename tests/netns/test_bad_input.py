@@ -20,6 +20,7 @@ from mesh.identity import Identity
 from tests.bad_input_scene import STRANGER, Mesh, Target, connected, tunnel
 from tests.pki_for_tests import credentials
 from tests.stranger_for_tests import Rough, name, read_out, wrapped
+from tests.tunnel_ends import until
 
 pytestmark = pytest.mark.netns
 
@@ -135,6 +136,39 @@ def test_a_frame_is_cut_short(target: Target, rough: Rough) -> None:
     rough.sock.shutdown(socket.SHUT_WR)
     read_out(rough.sock)
     target.log.line(f"src.addr={who}", f'"{STRANGER}"', 'reason="http2-failed"', "in the middle of a frame")
+
+
+# ---- changed minds
+
+
+@pytest.fixture
+def silent(mesh: Mesh) -> Iterator[str]:
+    """The authority of a port of web's that is listened on, where nobody gets in."""
+    process = mesh.lab.start("lab", "exec", "web", "-n", "shop", "--", "python", "netns/silent.py", "9090")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "silent\n"
+        yield f"{mesh.pod('web')}:9090"
+    finally:
+        process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("target", ["worker"], indirect=True)
+async def test_a_connect_that_is_taken_back_ends_the_dialling_it_began(
+    mesh: Mesh, target: Target, rough: Rough, silent: str
+) -> None:
+    def dialling() -> int:
+        return len(mesh.lab.exec("web", "ss", "-Htn", "state", "syn-sent", namespace="shop").out.splitlines())
+
+    for stream in range(1, 20, 2):
+        rough.ask(stream, silent)
+    await until(lambda: dialling() == 10)
+    rough.send(*(frames.rst_stream(stream, frames.ErrorCode.CANCEL) for stream in range(1, 20, 2)))
+    line = target.log.line(f"src.addr={name(rough.sock)}", 'reason="caller-gone"', "took its CONNECT back")
+    assert silent in line
+    await until(lambda: not dialling())
+    rough.ask(21, target.authority)
+    assert rough.answer(21)
 
 
 # ---- half-open

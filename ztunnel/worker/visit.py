@@ -17,6 +17,7 @@ from ztunnel.worker.boundary import contained, contained_task
 from ztunnel.worker.sockets import PACKET_MARK, original_destination
 
 if TYPE_CHECKING:
+    from mesh.net.reach import Reaching
     from mesh.net.tunnel import Request
     from ztunnel.worker.inbound import Inbound
     from ztunnel.worker.lookup import View
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 _FAULT: Final = 500
 """What a request is answered that this proxy is at fault with."""
 
+_WITHDRAWN: Final = Refusal(Reason.CALLER_GONE, "the caller took its CONNECT back before the pod accepted it")
+
 
 class Visit:
     """One connection to the pod, until bytes flow or it is refused."""
 
-    __slots__ = ("_admission", "_of", "_view", "_witness")
+    __slots__ = ("_admission", "_dial", "_of", "_view", "_witness")
 
     _arrival: Arrival
     _admission: Admission
@@ -38,6 +41,7 @@ class Visit:
     def __init__(self, of: Inbound, witness: Witness) -> None:
         self._of = of
         self._witness = witness
+        self._dial: Reaching | None = None
 
     def fail(self) -> None:
         """End it by a fault of ours."""
@@ -48,6 +52,10 @@ class Visit:
 
     def _let_in(self, near: socket.socket) -> Flow:
         raise NotImplementedError
+
+    def _withdrawn(self) -> bool:
+        """Whether the caller has taken it back, and has been told of."""
+        return False
 
     def _come(self) -> None:
         """Admit it, as soon as the mesh knows this pod."""
@@ -63,6 +71,8 @@ class Visit:
 
     @contained
     def _admit(self, view: View | Refusal) -> None:
+        if self._withdrawn():
+            return
         if isinstance(view, Refusal):
             self._refuse(view)
             return
@@ -79,7 +89,7 @@ class Visit:
         )
         # The application sees its caller's own address; not so where that is the pod itself, or it is told instead.
         foreign = self._arrival.source != admission.upstream.ip and admission.header is None
-        reach(
+        self._dial = reach(
             self._of.ground.relay,
             admission.upstream,
             self._reached,
@@ -92,6 +102,7 @@ class Visit:
 
     @contained
     def _reached(self, near: socket.socket | Refusal) -> None:
+        self._dial = None
         if isinstance(near, Refusal):
             self._refuse(near)
             return
@@ -144,7 +155,19 @@ class TunnelVisit(Visit):
         self._arrival = Arrival(
             tunnel.peer, tunnel.remote.ip, tunnel.local, request.authority, host, tunnel.remote.port
         )
+        request.when_withdrawn(self._give_up)
         self._come()
+
+    @contained
+    def _give_up(self) -> None:
+        """Nobody waits for the application any more: do not wait either."""
+        if self._dial is not None:
+            self._dial.abort()
+            self._dial = None
+        self._refuse(_WITHDRAWN)
+
+    def _withdrawn(self) -> bool:
+        return self._request.withdrawn
 
     def fail(self) -> None:
         """See `Visit`."""
