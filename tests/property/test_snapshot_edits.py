@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesh.address import NetworkAddress
@@ -56,11 +56,14 @@ def answers(snapshot: Snapshot) -> list[object]:
         *(snapshot.service_named(name, other) for name in NAMES for other in NAMES),
         *(sorted(snapshot.endpoints(key), key=lambda one: one.uid) for key in KEYS),
         *(sorted(snapshot.routes_of(key), key=lambda one: one.key) for key in KEYS),
-        *(sorted(snapshot.policies_for(one), key=lambda one: one.key) for one in snapshot.workloads.values()),
+        *(sorted(snapshot.policies_for(one), key=lambda one: one.key) for _, one in sorted(snapshot.workloads.items())),
     ]
 
 
 @given(histories)
+@example(
+    [[Put(Workload("b", "a", "a")), Put(Policy("a", "a", Scope.NAMESPACE, Action.DENY)), Put(Workload("a", "a", "b"))]]
+)
 def test_edited_and_built_anew_are_one(history: list[list[Change]]) -> None:
     edited = Snapshot()
     for changes in history:
