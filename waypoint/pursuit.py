@@ -9,6 +9,7 @@ import trio
 
 from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
+from waypoint import deadline
 from waypoint.attempt import Attempt
 from waypoint.retry import Failure, Tried, again
 
@@ -46,7 +47,9 @@ class Pursuit:
         "_passage",
         "_repeating",
         "_scene",
+        "_seconds",
         "_tried",
+        "_until",
         "_wait",
         "_whole",
         "forward",
@@ -65,7 +68,11 @@ class Pursuit:
         self._attempt: Attempt | None = None
         self._open = False
         """Whether the endpoint of the newest attempt counts it as one that lives."""
+        self._seconds = forward.timeout
+        """For the whole: what the route gives, or the caller where that is less."""
         self._tried: frozenset[str] = frozenset()
+        self._until: float | None = None
+        """When a gRPC caller's time, or the route's, ends, on trio's clock."""
         self._repeating = False
         self._whole: Wait | None = None
         self._wait: Wait | None = None
@@ -76,8 +83,10 @@ class Pursuit:
     def start(self) -> None:
         """Make the first attempt."""
         forward = self.forward
-        if forward.timeout is not None:
-            self._whole = self._scene.deadlines.after(forward.timeout, self._late)
+        if self._caller_http2:
+            self._heed(deadline.given(forward.request))
+        if self._seconds is not None:
+            self._whole = self._scene.deadlines.after(self._seconds, self._late)
         if forward.retry is not None:
             self._content.keep(_KEPT)
             self._scene.budgets.began(forward.endpoint.key_of_service)
@@ -137,6 +146,9 @@ class Pursuit:
         self._asked_at = trio.current_time()
         self._scene.health.began(endpoint.workload.uid)
         self._open = True
+        if self._until is not None:
+            left = self._until - self._asked_at
+            request = deadline.granted(request, min(left, forward.attempt_timeout or left))
         http2 = speaks_http2(endpoint.protocol, self._caller_http2)
         if http2 and request.upgrade:
             request = replace(request, upgrade=b"")
@@ -145,6 +157,12 @@ class Pursuit:
             self._wait = self._scene.deadlines.after(forward.attempt_timeout, self._late_attempt)
         self._passage.attempted(forward)
         self._scene.upstream.ask(endpoint, attempt, http2=http2, fresh=number > 1)
+
+    def _heed(self, given: float | None) -> None:
+        """The caller waits so many seconds."""
+        if given is not None:
+            self._seconds = given if self._seconds is None else min(given, self._seconds)
+            self._until = trio.current_time() + self._seconds
 
     def _affordable(self) -> bool:
         """Whether the service's budget has room for another attempt; what nobody has seen yet costs nothing."""
@@ -176,7 +194,7 @@ class Pursuit:
             self._wait = None
 
     def _late(self) -> None:
-        self._expired(f"no complete answer within {self.forward.timeout:g} s")
+        self._expired(f"no complete answer within {self._seconds:g} s")
 
     def _late_attempt(self) -> None:
         attempt, forward = self._attempt, self.forward

@@ -10,6 +10,7 @@ from mesh.workload import AppProtocol, Service
 from tests.http_exchange import Exchange, send_whole
 from tests.waypoint_app import App, status
 from tests.waypoint_ends import endpoint, gather, service, world
+from waypoint import deadline
 from waypoint.http.events import Body, End, RequestHead, Reset, ResponseHead
 
 ECHO = service()
@@ -116,6 +117,44 @@ async def test_the_whole_request_ends_in_its_time_however_many_attempts_are_left
         await it.app(App(handler=never), ECHO)
         with trio.fail_after(5):
             assert status(await it.ask()) == 504
+
+
+def grpc_call(text: bytes) -> RequestHead:
+    fields = ((b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"grpc-timeout", text))
+    return RequestHead(b"POST", b"echo", b"/shop.Cart/Add", fields, ends=True)
+
+
+async def test_a_grpc_caller_that_waits_no_longer_than_it_said_hears_deadline_exceeded() -> None:
+    of = spoken(http2=True)
+
+    async def never(exchange: Exchange, head: RequestHead) -> None:
+        await trio.sleep_forever()
+
+    async with world(of, retrying(of, None, timeout=60.0)) as it:
+        await it.app(App(http2=True, handler=never), of)
+        link = await it.link(http2=True)
+        with link.begin(grpc_call(b"200m")) as exchange, trio.fail_after(20):
+            [answer, *_] = await gather(exchange)
+    assert isinstance(answer, ResponseHead)
+    assert dict(answer.headers)[b"grpc-status"] == b"4"
+
+
+async def test_each_attempt_of_a_grpc_call_is_told_what_is_left_of_its_time() -> None:
+    of, told = spoken(http2=True), []
+
+    async def fails_twice(exchange: Exchange, head: RequestHead) -> None:
+        told.append(deadline.given(head))
+        await send_whole(exchange, ResponseHead(200 if len(told) >= 3 else 503), b"")
+
+    async with world(of, retrying(of, Retry(2, (503,), 0.05), timeout=30.0, backend_timeout=20.0)) as it:
+        await it.app(App(http2=True, handler=fails_twice), of)
+        link = await it.link(http2=True)
+        with link.begin(grpc_call(b"1H")) as exchange:
+            assert status(await gather(exchange)) == 200
+        with link.begin(grpc_call(b"10S")) as exchange:
+            assert status(await gather(exchange)) == 200
+    assert told[:3] == [20.0, 20.0, 20.0]
+    assert told[3] <= 10.0
 
 
 async def test_content_that_is_too_much_to_keep_is_sent_once() -> None:
