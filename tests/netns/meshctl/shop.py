@@ -42,7 +42,7 @@ spec:
   template:
     metadata: {{labels: {{app: web}}}}
     spec:
-      terminationGracePeriodSeconds: 1
+      terminationGracePeriodSeconds: 5
       containers:
       - name: web
         command: [python, {WHO}, "8080", $(VERSION)]
