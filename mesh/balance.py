@@ -12,9 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import gcd
+from typing import Final
 
 from mesh.health import NOTHING_LEARNED, Health
 from mesh.workload import Balancing, BalancingMode, LocalityScope, Workload
+
+_GOLDEN: Final = 0.618
+"""Strides of this part of a round come to lie as evenly as can be."""
 
 Dice = Callable[[], float]
 """A source of chance: each call gives a number from 0 (included) to 1 (excluded)."""
@@ -51,6 +56,19 @@ class Tier:
         other = bisect_right(marks, mark, hi=len(marks) - 1)
         return first, self.members[other]
 
+    def turn(self, number: int) -> Workload:
+        """Whose turn it is: over as many turns as there is weight, each member as often as its own says.
+
+        Turns of one member lie apart from each other: they are strides through the sums of weights.
+        """
+        total = self._marks[-1]
+        if total == len(self.members):
+            return self.members[number % total]
+        stride = max(1, round(total * _GOLDEN))
+        while gcd(stride, total) != 1:
+            stride += 1
+        return self.members[bisect_right(self._marks, number * stride % total)]
+
 
 Tiers = tuple[Tier, ...]
 """The nearest first; none of them is empty."""
@@ -84,13 +102,25 @@ def pick(
     A farther tier is chosen when all of the nearer ones failed lately; where all of all tiers did, that counts for
     nothing, for one of them might be well again.
     """
-    failing = health.passed_over(now)
-    for avoided in (failing.union(tried), frozenset(tried)):
+    tier = nearest(choice, health.passed_over(now), tried)
+    return _better(*tier.two(dice), health, now) if tier is not None else None
+
+
+def nearest(choice: Tiers, failing: Collection[str], tried: Collection[str] = ()) -> Tier | None:
+    """The endpoints among which `pick` chooses, all as good as each other; never none, but None."""
+    if not failing and not tried:
+        return choice[0] if choice else None
+    for avoided in ({*failing, *tried}, tried):
         for tier in choice:
-            left = tier.without(avoided) if avoided else tier
+            left = tier.without(avoided)
             if left.members:
-                return _better(*left.two(dice), health, now)
+                return left
     return None
+
+
+def less_used(one: Workload, other: Workload, health: Health) -> Workload:
+    """The one with fewer connections or requests in progress by its weight; the first where that cannot be told."""
+    return other if _use(other, health) < _use(one, health) else one
 
 
 def _better(one: Workload, other: Workload, health: Health, now: float) -> Workload:

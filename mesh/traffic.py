@@ -1,8 +1,8 @@
-"""How much of its callers' traffic a service takes: what TrafficPolicy says, as waypoints keep to it."""
+"""How much of its callers' traffic a service takes, and how it is spread: TrafficPolicy, as waypoints keep to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -30,17 +30,69 @@ class Rate:
         return self.per / self.requests
 
 
+class Spread(Enum):
+    """By what the endpoint of a request is chosen."""
+
+    LEAST_LATENCY = "LeastLatency"
+    """The better of two drawn by weight: the lower product of latency (peak EWMA) and requests in progress."""
+    LEAST_REQUEST = "LeastRequest"
+    """The one of two drawn by weight with fewer requests in progress."""
+    ROUND_ROBIN = "RoundRobin"
+    """Each in turn, as often as its weight says."""
+    CONSISTENT_HASH = "ConsistentHash"
+    """The same one for the same caller, as long as it is there."""
+
+
+class HashSource(Enum):
+    """What makes two requests those of the same caller."""
+
+    HEADER = "Header"
+    COOKIE = "Cookie"
+    IDENTITY = "Identity"
+    """The caller's identity, as its certificate says."""
+    ADDRESS = "Address"
+    """The caller's IP address."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashOn:
+    """What is hashed: `name` is the header's (in lower case) or the cookie's."""
+
+    source: HashSource
+    name: str = ""
+    path: str = ""
+    """For which paths a cookie is made where the caller has none."""
+    ttl: float | None = None
+    """Seconds that a made cookie lives; None: as long as the browser does."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancing:
+    """How requests are spread over the endpoints; `hash_on` is there for consistent hashing, and only then."""
+
+    spread: Spread = Spread.LEAST_LATENCY
+    hash_on: HashOn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a policy asks for; None is no limit, and the default."""
+
+    rate: Rate | None = None
+    requests: int | None = None
+    """How many may be in progress at once."""
+    balancing: LoadBalancing | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """The one policy in force for a service; None is no limit. Each process of a waypoint counts for itself."""
+    """The one policy in force for a service. Each process of a waypoint counts for itself."""
 
     service: str
     """The service's key."""
     namespace: str
     name: str
-    rate: Rate | None = None
-    requests: int | None = None
-    """How many may be in progress at once."""
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def key(self) -> str:

@@ -202,7 +202,14 @@ class Conversation:
             else:
                 self._traffic = snapshot.traffic.get(callee.service.key) if callee.service is not None else None
                 self._question = Question(
-                    snapshot, scene.here, callee, caller, scene.dice, health=scene.health, now=trio.current_time
+                    snapshot,
+                    scene.here,
+                    callee,
+                    caller,
+                    scene.dice,
+                    health=scene.health,
+                    now=trio.current_time,
+                    balancer=scene.balancer,
                 )
         return self._question
 

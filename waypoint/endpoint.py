@@ -9,6 +9,8 @@ from typing import Final
 from mesh.address import Address
 from mesh.balance import Tiers
 from mesh.record import Party
+from mesh.ring import Ring
+from mesh.traffic import LoadBalancing, Spread
 from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload
 
 HBONE_PORT: Final = 15008
@@ -64,8 +66,19 @@ class Endpoint:
 class Ends:
     """A service's endpoints on one port: those that can be called, and how many there are in all."""
 
+    name: tuple[str, int]
+    """The service's key and the port."""
     tiers: Tiers
     targets: Mapping[str, int]
     members: int
     protocol: AppProtocol
+    balancing: LoadBalancing | None = None
+    """None is the default."""
     made: dict[str, Endpoint] = field(default_factory=dict)
+    rings: dict[int, Ring] = field(default_factory=dict)
+    """By the tier's number, as far as they were needed."""
+
+    @property
+    def spread(self) -> Spread:
+        """By what one of them is chosen."""
+        return self.balancing.spread if self.balancing is not None else Spread.LEAST_LATENCY

@@ -27,7 +27,7 @@ class Limits:
 
     def enter(self, policy: TrafficPolicy, caller: Identity, now: float) -> Answer | None:
         """Take a request in, to be followed by `leave`; or the answer that it gets instead."""
-        service, most, rate = policy.service, policy.requests, policy.rate
+        service, most, rate = policy.service, policy.terms.requests, policy.terms.rate
         if most is not None and self._open[service] >= most:
             why = f"{policy.title}: {most} requests to {service} are in progress"
             return Answer(503, "too many requests in progress", refusal=Refusal(Reason.OVER_LIMIT, why))

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mesh.address import IP, Address
-from mesh.balance import Dice, pick, tiers
+from mesh.address import IP
+from mesh.balance import Dice
 from mesh.health import NOTHING_LEARNED, Health
 from mesh.identity import Identity
 from mesh.policy import Policy
@@ -22,14 +22,17 @@ from mesh.refusal import Reason, Refusal
 from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable
 from mesh.snapshot import Snapshot
 from mesh.verdict import Call, HttpCall, Verdict, authorize, headers_asked
-from mesh.workload import AppProtocol, Service, Workload, target_port
+from mesh.workload import AppProtocol, Service
 from waypoint import filters
+from waypoint.affinity import Affinity
 from waypoint.answer import Answer
+from waypoint.balancer import Balancer
 from waypoint.callee import Callee, Gateway, policies
 from waypoint.cors import cors_of, preflight
 from waypoint.endpoint import Endpoint, Ends
 from waypoint.http.events import RequestHead
 from waypoint.path import normal
+from waypoint.selection import bound, select
 from waypoint.table import Table, table
 
 _VERDICTS: Final = 256
@@ -78,6 +81,8 @@ class Question:
     """What has been learned of the endpoints so far."""
     now: Callable[[], float] = _beginning
     """The time on the clock of `health`; the question outlives many requests."""
+    balancer: Balancer = field(default_factory=Balancer, compare=False, repr=False)
+    """Chooses where the service's policy says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class Forward:
     mirrors: tuple[Endpoint, ...] = ()
     """Who gets a copy, without its answer counting."""
     choice: Choice | None = None
+    bond: Affinity | None = None
+    """What binds it to its endpoint, where the service's policy hashes."""
     policy: str = ""
     """The key of the policy that allowed it, where one did."""
     dry_run: str = ""
@@ -122,7 +129,8 @@ def plan_opaque(question: Question) -> Endpoint | Refusal:
     verdict = authorize(_policies(question), _call(question, None))
     if not verdict.allowed:
         return Refusal(Reason.POLICY_DENIED, verdict.why)
-    return _called(question)
+    service = question.callee.service
+    return _called(question, bound(question, service, None) if service is not None else None)
 
 
 def admitted(request: RequestHead) -> RequestHead:
@@ -181,10 +189,12 @@ def _by_rule(question: Question, request: RequestHead, choice: Choice) -> Forwar
     used = (*rule.filters, *backend.filters)
     if answer := _instead(question, request, choice, backend.filters, used):
         return answer
-    endpoint = _endpoint(question, service, backend.port)
+    bond = bound(question, service, request)
+    endpoint = select(question, service, backend.port, bond)
     if isinstance(endpoint, Refusal):
         return replace(_nobody(endpoint), choice=choice)
-    return _forwarded(question, request, choice, backend, endpoint)
+    forward = _forwarded(question, request, choice, backend, endpoint)
+    return forward if bond is None else _bonded(forward, bond)
 
 
 def _forwarded(
@@ -205,7 +215,7 @@ def _forwarded(
 def _mirrors(question: Question, used: Sequence[Filter]) -> Iterator[Endpoint]:
     for mirror in filters.mirrors(used, question.dice):
         service = question.snapshot.services.get(mirror.service)
-        endpoint = _endpoint(question, service, mirror.port) if service is not None else None
+        endpoint = select(question, service, mirror.port) if service is not None else None
         if isinstance(endpoint, Endpoint):
             yield endpoint
 
@@ -215,16 +225,27 @@ def another(question: Question, forward: Forward, tried: frozenset[str]) -> Endp
     service, port = forward.endpoint.service, forward.endpoint.port
     if service is None:
         return forward.endpoint
-    found = _endpoint(question, service, port, tried)
+    found = select(question, service, port, forward.bond, tried)
     if isinstance(found, Refusal):
-        found = _endpoint(question, service, port)
+        found = select(question, service, port, forward.bond)
     return forward.endpoint if isinstance(found, Refusal) else found
 
 
 def _straight(question: Question, request: RequestHead) -> Forward | Answer:
     """To what was called, as the request came."""
-    endpoint = _called(question)
-    return _nobody(endpoint) if isinstance(endpoint, Refusal) else Forward(endpoint, request)
+    service = question.callee.service
+    bond = bound(question, service, request) if service is not None else None
+    endpoint = _called(question, bond)
+    if isinstance(endpoint, Refusal):
+        return _nobody(endpoint)
+    forward = Forward(endpoint, request)
+    return forward if bond is None else _bonded(forward, bond)
+
+
+def _bonded(forward: Forward, bond: Affinity) -> Forward:
+    """The same with what binds it; the caller gets the cookie, if one was made."""
+    made = (bond.made,) if bond.made is not None else ()
+    return replace(forward, bond=bond, response_changes=(*forward.response_changes, *made))
 
 
 def _nobody(refusal: Refusal) -> Answer:
@@ -267,43 +288,14 @@ def _share(backends: Sequence[Backend], dice: Dice) -> Backend | None:
     return None
 
 
-def _called(question: Question) -> Endpoint | Refusal:
+def _called(question: Question, bond: Affinity | None) -> Endpoint | Refusal:
     """The endpoint of what was called itself."""
     callee = question.callee
     if callee.service is not None:
-        return _endpoint(question, callee.service, callee.port)
+        return select(question, callee.service, callee.port, bond)
     if callee.workload is None or not callee.workload.healthy:
         return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"{callee.name} is not ready")
     return Endpoint(callee.workload, callee.address, AppProtocol.UNKNOWN)
-
-
-def _endpoint(
-    question: Question, service: Service, port: int, tried: frozenset[str] = frozenset()
-) -> Endpoint | Refusal:
-    ends = _ends(question, service, port)
-    chosen = pick(ends.tiers, question.dice, question.health, question.now(), tried)
-    if chosen is None:
-        what = "no endpoint" if not ends.members else f"none of {ends.members} endpoints usable"
-        return Refusal(Reason.NO_HEALTHY_ENDPOINT, f"service {service.key} port {port} has {what}")
-    made = ends.made.get(chosen.uid)
-    if made is None:
-        at = Address(chosen.addresses[0], ends.targets[chosen.uid])
-        made = ends.made[chosen.uid] = Endpoint(chosen, at, ends.protocol, service, port)
-    return made
-
-
-def _ends(question: Question, service: Service, port: int) -> Ends:
-    found = question.memo.ends.get((service.key, port))
-    if found is None:
-        members = question.snapshot.endpoints(service.key)
-        reached = [one for one in members if one.addresses and one.network == question.here.network]
-        targets = {one.uid: target for one in reached if (target := target_port(service, one, port)) is not None}
-        candidates = [one for one in reached if one.uid in targets]
-        declared = service.port(port)
-        protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
-        usable = tiers(candidates, service.balancing, own_workload(question))
-        found = question.memo.ends[service.key, port] = Ends(usable, targets, len(members), protocol)
-    return found
 
 
 def _table(question: Question, service: Service) -> Table:
@@ -320,12 +312,6 @@ def _policies(question: Question) -> tuple[Policy, ...]:
         found = question.memo.policies = policies(question.snapshot, question.here, question.callee)
         question.memo.asked = headers_asked(found)
     return found
-
-
-def own_workload(question: Question) -> Workload | None:
-    """This waypoint's pod, from which nearness is measured; unknown means that nearness does not count."""
-    here = question.here
-    return question.snapshot.workload_at(here.network, here.address) if here.address is not None else None
 
 
 def _call(question: Question, http: HttpCall | None) -> Call:

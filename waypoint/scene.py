@@ -11,6 +11,7 @@ from mesh.net.deadlines import Deadlines
 from mesh.net.relay import Relay
 from mesh.record import Record
 from mesh.snapshot import Snapshot
+from waypoint.balancer import Balancer
 from waypoint.callee import Gateway
 from waypoint.limits import Limits
 from waypoint.retry import Budgets
@@ -35,3 +36,4 @@ class Scene:
     budgets: Budgets = field(default_factory=Budgets)
     limits: Limits = field(default_factory=Limits)
     health: Health = field(default_factory=Health)
+    balancer: Balancer = field(default_factory=Balancer)

@@ -123,11 +123,11 @@ def _limits(question: Question) -> Iterator[Step]:
     policy = question.snapshot.traffic.get(service.key) if service is not None else None
     if policy is None:
         return
-    if (rate := policy.rate) is not None:
+    if (rate := policy.terms.rate) is not None:
         of = "each caller" if rate.share is Share.CALLER else "all callers together"
         yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")
-    if policy.requests is not None:
-        yield Step("limit", f"{policy.title} takes {policy.requests} requests at a time")
+    if policy.terms.requests is not None:
+        yield Step("limit", f"{policy.title} takes {policy.terms.requests} requests at a time")
 
 
 def _backends(backends: tuple[Backend, ...]) -> Iterator[Step]:

@@ -28,4 +28,4 @@ def compile_traffic(world: World, settings: Settings) -> Iterator[traffic.Traffi
     for (namespace, name), policy in sorted(in_force(world).items(), key=lambda one: one[0]):
         if world.get(Service, namespace, name) is not None:
             key = settings.service_key(namespace, name)
-            yield traffic.TrafficPolicy(key, namespace, policy.meta.name, policy.rate, policy.requests)
+            yield traffic.TrafficPolicy(key, namespace, policy.meta.name, policy.terms)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts.field import DNS_NAME, GROUP, KIND
+from istiod_lite.facts.loadbalancing import read_load_balancing
 from istiod_lite.facts.metadata import Metadata, read_metadata
-from mesh.traffic import Rate, Share
+from mesh.traffic import Rate, Share, Terms
 
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 POLICY_GROUP: Final = "policy.ambit-mesh.dev"
 _MOST: Final = 1_000_000
 _LONGEST: Final = 3600.0
+_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,27 @@ class TrafficPolicy:
 
     meta: Metadata
     services: tuple[str, ...]
-    rate: Rate | None
-    requests: int | None
+    terms: Terms
 
 
 def read_traffic_policy(obj: Object, root: Field) -> TrafficPolicy:
     """Read a TrafficPolicy."""
     root.knows("apiVersion", "kind", "metadata", "spec", "status")
-    spec = root["spec"].knows("targetRefs", "rateLimit", "maxRequests")
-    if spec.required() and not spec["rateLimit"].given and not spec["maxRequests"].given:
-        spec.fault("it limits nothing", "add rateLimit or maxRequests")
+    spec = root["spec"].knows("targetRefs", *_TERMS)
+    if spec.required() and not any(spec[name].given for name in _TERMS):
+        spec.fault("it asks for nothing", "add one of " + ", ".join(_TERMS))
     references = spec["targetRefs"].each(16, 1) if spec["targetRefs"].required() else []
     services = tuple(_read_target(one) for one in references)
     spec["targetRefs"].differ(references, lambda one: one["name"].value, "Service")
-    rate = _read_rate(spec["rateLimit"]) if spec["rateLimit"].given else None
-    requests = spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None
-    return TrafficPolicy(read_metadata(obj, root), services, rate, requests)
+    return TrafficPolicy(read_metadata(obj, root), services, _read_terms(spec))
+
+
+def _read_terms(spec: Field) -> Terms:
+    return Terms(
+        rate=_read_rate(spec["rateLimit"]) if spec["rateLimit"].given else None,
+        requests=spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None,
+        balancing=read_load_balancing(spec["loadBalancing"]),
+    )
 
 
 def _read_target(at: Field) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import trio
 
 from mesh.route import Backend, Retry, Route, RouteKind, RouteRule
+from mesh.traffic import HashOn, HashSource, LoadBalancing, Spread, Terms, TrafficPolicy
 from tests.http_exchange import Exchange, send_whole
 from tests.tunnel_ends import until
-from tests.waypoint_app import App, status
+from tests.waypoint_app import App, header, status
 from tests.waypoint_ends import endpoint, service, world
 from waypoint.http.events import Body, RequestHead, ResponseHead
 
@@ -82,3 +83,33 @@ async def test_a_pod_that_takes_no_connection_is_passed_over_and_one_that_answer
         while not it.health.passed_over(0.0):
             assert status(await it.ask()) == 503
         assert it.health.passed_over(0.0) == {uid("dead")}
+
+
+def spreading(spread: Spread, hash_on: HashOn | None = None) -> TrafficPolicy:
+    return TrafficPolicy(ECHO.key, "shop", "echo", Terms(balancing=LoadBalancing(spread, hash_on)))
+
+
+async def test_callers_on_connections_of_their_own_take_turns() -> None:
+    pods = [Named(name) for name in ("a", "b", "c")]
+    async with world(ECHO, spreading(Spread.ROUND_ROBIN)) as it:
+        for pod in pods:
+            await it.app(App(pod.name, handler=pod), ECHO)
+        for http2 in (False, True) * 3:
+            await it.ask(http2=http2)
+        assert [pod.asked for pod in pods] == [2, 2, 2]
+
+
+async def test_a_browser_comes_back_to_its_pod_by_the_cookie_that_it_was_given() -> None:
+    pods = [Named(name) for name in ("a", "b", "c")]
+    policy = spreading(Spread.CONSISTENT_HASH, HashOn(HashSource.COOKIE, "pod", "/", 60.0))
+    async with world(ECHO, policy) as it:
+        for pod in pods:
+            await it.app(App(pod.name, handler=pod), ECHO)
+        for _ in range(4):
+            first = await it.ask()
+            cookie = header(first, "set-cookie")
+            assert cookie is not None
+            pair = cookie.partition(b"; ")[0]
+            again = [await it.ask("/", "GET", (b"cookie", pair)) for _ in range(3)]
+            assert {one[1] for one in again} == {first[1]}, "the body is the pod's name"
+            assert {header(one, "set-cookie") for one in again} == {None}

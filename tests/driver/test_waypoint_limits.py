@@ -6,7 +6,7 @@ import trio
 
 from mesh.refusal import Reason
 from mesh.snapshot import Drop
-from mesh.traffic import Rate, TrafficPolicy
+from mesh.traffic import Rate, Terms, TrafficPolicy
 from tests.http_exchange import Exchange, send_whole
 from tests.waypoint_app import App, status
 from tests.waypoint_ends import gather, service, world
@@ -17,7 +17,7 @@ ECHO = service()
 
 async def test_a_caller_over_its_rate_is_refused_before_the_backend_is_asked() -> None:
     app = App()
-    async with world(ECHO, TrafficPolicy(ECHO.key, "shop", "echo", Rate(3, 3600.0, 3))) as it:
+    async with world(ECHO, TrafficPolicy(ECHO.key, "shop", "echo", Terms(Rate(3, 3600.0, 3)))) as it:
         await it.app(app, ECHO)
         answers = [await it.ask() for _ in range(4)]
         records = await it.recorded(4)
@@ -38,7 +38,7 @@ async def test_requests_in_progress_are_limited_and_a_caller_that_leaves_makes_r
             await trio.sleep_forever()
         await send_whole(exchange, ResponseHead(200), b"")
 
-    async with world(ECHO, TrafficPolicy(ECHO.key, "shop", "echo", requests=1)) as it:
+    async with world(ECHO, TrafficPolicy(ECHO.key, "shop", "echo", Terms(requests=1))) as it:
         await it.app(App(handler=hold), ECHO)
         link = await it.link(http2=True)
         with link.begin(RequestHead(b"GET", b"echo", b"/long")) as held:

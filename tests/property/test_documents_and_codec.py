@@ -45,7 +45,7 @@ from mesh.route import (
     ValueMatch,
 )
 from mesh.snapshot import Snapshot, key_of
-from mesh.traffic import Rate, Share, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.workload import (
     ApplicationTunnel,
     AppProtocol,
@@ -206,7 +206,13 @@ routes = st.builds(
 )
 positive = st.integers(1, 1_000_000)
 rates = st.builds(Rate, positive, st.floats(0.001, 3600), positive, st.sampled_from(Share))
-traffic = st.builds(TrafficPolicy, names, names, names, maybe(rates), maybe(positive))
+hashes = st.builds(HashOn, st.sampled_from(HashSource), texts, texts, maybe(st.floats(0, 1e9)))
+balancing = st.one_of(
+    st.builds(LoadBalancing, st.sampled_from([one for one in Spread if one is not Spread.CONSISTENT_HASH])),
+    st.builds(LoadBalancing, st.just(Spread.CONSISTENT_HASH), hashes),
+)
+terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing))
+traffic = st.builds(TrafficPolicy, names, names, names, terms)
 
 READ = {
     Workload: workload_from,

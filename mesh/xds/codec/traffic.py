@@ -5,24 +5,37 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
-from mesh.traffic import Rate, Share, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.xds.pb import waypoint_pb2 as pb
 
 _SHARES: Final = {Share.CALLER: pb.Share.SHARE_CALLER, Share.SERVICE: pb.Share.SHARE_SERVICE}
 _SHARE_OF: Final[dict[int, Share]] = {number: share for share, number in _SHARES.items()}
+_SPREADS: Final = {
+    Spread.LEAST_LATENCY: pb.Spread.LEAST_LATENCY,
+    Spread.LEAST_REQUEST: pb.Spread.LEAST_REQUEST,
+    Spread.ROUND_ROBIN: pb.Spread.ROUND_ROBIN,
+    Spread.CONSISTENT_HASH: pb.Spread.CONSISTENT_HASH,
+}
+_SPREAD_OF: Final[dict[int, Spread]] = {number: spread for spread, number in _SPREADS.items()}
+_SOURCES: Final = {
+    HashSource.HEADER: pb.HashSource.HASH_HEADER,
+    HashSource.COOKIE: pb.HashSource.HASH_COOKIE,
+    HashSource.IDENTITY: pb.HashSource.HASH_IDENTITY,
+    HashSource.ADDRESS: pb.HashSource.HASH_ADDRESS,
+}
+_SOURCE_OF: Final[dict[int, HashSource]] = {number: source for source, number in _SOURCES.items()}
 
 
 def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
     """The policy."""
-    rate = policy.rate
+    terms = policy.terms
     return pb.TrafficPolicy(
         service=policy.service,
         namespace=policy.namespace,
         name=policy.name,
-        rate=pb.Rate(requests=rate.requests, per=rate.per, burst=rate.burst, share=_SHARES[rate.share])
-        if rate is not None
-        else None,
-        requests=policy.requests,
+        rate=_rate_message(terms.rate) if terms.rate is not None else None,
+        requests=terms.requests,
+        balancing=_balancing_message(terms.balancing) if terms.balancing is not None else None,
     )
 
 
@@ -31,13 +44,16 @@ def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
     requests = message.requests if message.HasField("requests") else None
     if requests == 0:
         raise ValueError("no request at all is no limit")
-    return TrafficPolicy(
-        service=message.service,
-        namespace=message.namespace,
-        name=message.name,
+    terms = Terms(
         rate=_rate(message.rate) if message.HasField("rate") else None,
         requests=requests,
+        balancing=_balancing(message.balancing) if message.HasField("balancing") else None,
     )
+    return TrafficPolicy(message.service, message.namespace, message.name, terms)
+
+
+def _rate_message(rate: Rate) -> pb.Rate:
+    return pb.Rate(requests=rate.requests, per=rate.per, burst=rate.burst, share=_SHARES[rate.share])
 
 
 def _rate(message: pb.Rate) -> Rate:
@@ -46,3 +62,32 @@ def _rate(message: pb.Rate) -> Rate:
     if not message.requests or not message.burst or not isfinite(message.per) or message.per <= 0:
         raise ValueError(f"{message.requests} in {message.per:g} s, {message.burst} at once, is no rate")
     return Rate(message.requests, message.per, message.burst, _SHARE_OF[message.share])
+
+
+def _balancing_message(balancing: LoadBalancing) -> pb.LoadBalancing:
+    on = balancing.hash_on
+    return pb.LoadBalancing(
+        spread=_SPREADS[balancing.spread],
+        hash_on=pb.HashOn(source=_SOURCES[on.source], name=on.name, path=on.path, ttl=on.ttl)
+        if on is not None
+        else None,
+    )
+
+
+def _balancing(message: pb.LoadBalancing) -> LoadBalancing:
+    spread = _SPREAD_OF.get(message.spread)
+    if spread is None:
+        raise ValueError(f"unknown way {message.spread} to spread requests")
+    if message.HasField("hash_on") is not (spread is Spread.CONSISTENT_HASH):
+        raise ValueError(f"{spread.value} and what is hashed contradict each other")
+    return LoadBalancing(spread, _hash_on(message.hash_on) if message.HasField("hash_on") else None)
+
+
+def _hash_on(message: pb.HashOn) -> HashOn:
+    source = _SOURCE_OF.get(message.source)
+    if source is None:
+        raise ValueError(f"unknown source {message.source} of a hash")
+    ttl = message.ttl if message.HasField("ttl") else None
+    if ttl is not None and not (isfinite(ttl) and ttl >= 0):
+        raise ValueError(f"a cookie cannot live for {ttl:g} s")
+    return HashOn(source, message.name, message.path, ttl)

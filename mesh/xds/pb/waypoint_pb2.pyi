@@ -26,6 +26,22 @@ class Share(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SHARE_UNSPECIFIED: _ClassVar[Share]
     SHARE_CALLER: _ClassVar[Share]
     SHARE_SERVICE: _ClassVar[Share]
+
+class Spread(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SPREAD_UNSPECIFIED: _ClassVar[Spread]
+    LEAST_LATENCY: _ClassVar[Spread]
+    LEAST_REQUEST: _ClassVar[Spread]
+    ROUND_ROBIN: _ClassVar[Spread]
+    CONSISTENT_HASH: _ClassVar[Spread]
+
+class HashSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HASH_UNSPECIFIED: _ClassVar[HashSource]
+    HASH_HEADER: _ClassVar[HashSource]
+    HASH_COOKIE: _ClassVar[HashSource]
+    HASH_IDENTITY: _ClassVar[HashSource]
+    HASH_ADDRESS: _ClassVar[HashSource]
 ROUTE_KIND_UNSPECIFIED: RouteKind
 HTTP_ROUTE: RouteKind
 GRPC_ROUTE: RouteKind
@@ -36,6 +52,16 @@ AUDIT: Action
 SHARE_UNSPECIFIED: Share
 SHARE_CALLER: Share
 SHARE_SERVICE: Share
+SPREAD_UNSPECIFIED: Spread
+LEAST_LATENCY: Spread
+LEAST_REQUEST: Spread
+ROUND_ROBIN: Spread
+CONSISTENT_HASH: Spread
+HASH_UNSPECIFIED: HashSource
+HASH_HEADER: HashSource
+HASH_COOKIE: HashSource
+HASH_IDENTITY: HashSource
+HASH_ADDRESS: HashSource
 
 class Route(_message.Message):
     __slots__ = ("key", "kind", "namespace", "name", "service", "service_namespace", "port", "created", "rules")
@@ -308,18 +334,20 @@ class Target(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("service", "namespace", "name", "rate", "requests")
+    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     RATE_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BALANCING_FIELD_NUMBER: _ClassVar[int]
     service: str
     namespace: str
     name: str
     rate: Rate
     requests: int
-    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ...) -> None: ...
+    balancing: LoadBalancing
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("requests", "per", "burst", "share")
@@ -332,3 +360,23 @@ class Rate(_message.Message):
     burst: int
     share: Share
     def __init__(self, requests: _Optional[int] = ..., per: _Optional[float] = ..., burst: _Optional[int] = ..., share: _Optional[_Union[Share, str]] = ...) -> None: ...
+
+class LoadBalancing(_message.Message):
+    __slots__ = ("spread", "hash_on")
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    HASH_ON_FIELD_NUMBER: _ClassVar[int]
+    spread: Spread
+    hash_on: HashOn
+    def __init__(self, spread: _Optional[_Union[Spread, str]] = ..., hash_on: _Optional[_Union[HashOn, _Mapping]] = ...) -> None: ...
+
+class HashOn(_message.Message):
+    __slots__ = ("source", "name", "path", "ttl")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    source: HashSource
+    name: str
+    path: str
+    ttl: float
+    def __init__(self, source: _Optional[_Union[HashSource, str]] = ..., name: _Optional[str] = ..., path: _Optional[str] = ..., ttl: _Optional[float] = ...) -> None: ...

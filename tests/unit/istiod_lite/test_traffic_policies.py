@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from istiod_lite.compile import Settings, compile_world
 from istiod_lite.object import ObjectKey
 from istiod_lite.publish import Publication, publish
 from istiod_lite.status import document, statuses
-from mesh.traffic import Rate, Share, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.xds.resource import WAYPOINT_TRAFFIC
 from tests.unit.istiod_lite.test_statuses import GATEWAY, NAMESPACE, READY, SERVICES
 
@@ -33,6 +34,10 @@ def limiting(service: str, most: int = 7, **meta: str) -> str:
     return policy(f"{{targetRefs: [{{kind: Service, name: {service}}}], maxRequests: {most}}}", **meta)
 
 
+def hashing(source: HashSource, name: str = "", path: str = "", ttl: float | None = None) -> LoadBalancing:
+    return LoadBalancing(Spread.CONSISTENT_HASH, HashOn(source, name, path, ttl))
+
+
 def accepted(status: dict) -> tuple[str, str]:
     [ancestor] = status["ancestors"]
     [condition] = ancestor["conditions"]
@@ -43,7 +48,7 @@ def accepted(status: dict) -> tuple[str, str]:
 def test_the_example_becomes_what_the_waypoint_keeps_to(world_of) -> None:
     world = world_of(NAMESPACE, SERVICES, *READY, EXAMPLE)
     snapshot = compile_world(world, Settings())
-    expected = TrafficPolicy(CART, "shop", "cart", Rate(5, 1.0, 10, Share.CALLER), 100)
+    expected = TrafficPolicy(CART, "shop", "cart", Terms(Rate(5, 1.0, 10, Share.CALLER), 100))
     assert snapshot.traffic == {CART: expected}
     shelf = publish(snapshot, Publication(), Settings().service_key).catalog[WAYPOINT_TRAFFIC]
     assert shelf.resources[CART].seen_by("shop/waypoint")
@@ -53,14 +58,56 @@ def test_the_example_becomes_what_the_waypoint_keeps_to(world_of) -> None:
 
 def test_a_rate_says_what_it_leaves_out(world_of) -> None:
     spec = "{targetRefs: [{kind: Service, name: cart}], rateLimit: {requests: 20}}"
-    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
+    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART].terms
     assert (found.rate, found.requests) == (Rate(20, 1.0, 20), None)
+
+
+@pytest.mark.parametrize(
+    ("balancing", "expected"),
+    [
+        ("{policy: LeastLatency}", LoadBalancing()),
+        ("{policy: RoundRobin}", LoadBalancing(Spread.ROUND_ROBIN)),
+        ("{policy: LeastRequest}", LoadBalancing(Spread.LEAST_REQUEST)),
+        ("{policy: ConsistentHash, hashOn: {header: X-User}}", hashing(HashSource.HEADER, "x-user")),
+        ("{policy: ConsistentHash, hashOn: {cookie: {name: pod}}}", hashing(HashSource.COOKIE, "pod", "/")),
+        ("{policy: ConsistentHash, hashOn: {cookie: {name: pod, path: /a, ttl: 1h}}}",
+         hashing(HashSource.COOKIE, "pod", "/a", 3600.0)),
+        ("{policy: ConsistentHash, hashOn: {source: Address}}", hashing(HashSource.ADDRESS)),
+    ],
+)  # fmt: skip
+def test_every_way_to_spread_requests_is_told(world_of, balancing: str, expected: LoadBalancing) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], loadBalancing: {balancing}}}"
+    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
+    assert found.terms == Terms(balancing=expected)
+
+
+@pytest.mark.parametrize(
+    ("balancing", "field"),
+    [
+        ("{}", "policy"),
+        ("{policy: Random}", "policy"),
+        ("{policy: ConsistentHash}", "hashOn"),
+        ("{policy: RoundRobin, hashOn: {header: a}}", "hashOn"),
+        ("{policy: ConsistentHash, hashOn: {}}", "hashOn"),
+        ("{policy: ConsistentHash, hashOn: {header: a, source: Address}}", "hashOn"),
+        ("{policy: ConsistentHash, hashOn: {header: 'a b'}}", "hashOn.header"),
+        ("{policy: ConsistentHash, hashOn: {cookie: {}}}", "hashOn.cookie.name"),
+        ("{policy: ConsistentHash, hashOn: {cookie: {name: a, path: '/;x'}}}", "hashOn.cookie.path"),
+        ("{policy: ConsistentHash, hashOn: {cookie: {name: a, ttl: soon}}}", "hashOn.cookie.ttl"),
+        ("{policy: ConsistentHash, hashOn: {source: Pod}}", "hashOn.source"),
+    ],
+)
+def test_a_way_to_spread_requests_that_there_is_not_is_refused(problems_of, balancing: str, field: str) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], loadBalancing: {balancing}}}"
+    problems = {one.field: one for one in problems_of(policy(spec))}
+    assert problems.keys() == {f"spec.loadBalancing.{field}"}
+    assert all(one.mend for one in problems.values())
 
 
 @pytest.mark.parametrize(
     ("spec", "field", "message"),
     [
-        ("{targetRefs: [{kind: Service, name: a}]}", "spec", "it limits nothing"),
+        ("{targetRefs: [{kind: Service, name: a}]}", "spec", "it asks for nothing"),
         ("{maxRequests: 1}", "spec.targetRefs", "required"),
         ("{maxRequests: 0, targetRefs: [{kind: Service, name: a}]}", "spec.maxRequests", "out of range"),
         ("{maxRequests: 1, targetRefs: [{kind: Gateway, name: a}]}", "spec.targetRefs[0]", "is for Services"),
@@ -98,7 +145,7 @@ def test_the_status_says_who_keeps_to_it(world_of) -> None:
         "unbound": ("False", "AncestorNotBound"),
         "lost": ("False", "TargetNotFound"),
     }
-    assert compile_world(world, Settings()).traffic[CART].requests == 1
+    assert compile_world(world, Settings()).traffic[CART].terms.requests == 1
 
 
 def test_without_a_ready_waypoint_nobody_keeps_to_it(world_of) -> None:
@@ -112,14 +159,27 @@ def test_without_a_ready_waypoint_nobody_keeps_to_it(world_of) -> None:
     assert again[key] == found
 
 
-def test_the_schema_for_api_servers_has_the_fields_that_are_read(problems_of) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "targetRefs[0]",
+        "rateLimit",
+        "loadBalancing",
+        "loadBalancing.hashOn",
+        "loadBalancing.hashOn.cookie",
+    ],
+)
+def test_the_schema_for_api_servers_has_the_fields_that_are_read(problems_of, place: str) -> None:
     [version] = yaml.safe_load((ROOT / "crds/trafficpolicies.yaml").read_text())["spec"]["versions"]
-    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    unknown = problems_of(policy("{zzz: 1, maxRequests: 1, targetRefs: [{kind: Service, name: a, zzz: 1}]}"))
-    unknown += problems_of(policy("{rateLimit: {requests: 1, zzz: 1}, targetRefs: [{kind: Service, name: a}]}"))
-    mends = {one.field: one.mend for one in unknown}
-    assert mends == {
-        "spec.zzz": "known here: " + ", ".join(sorted(schema)),
-        "spec.targetRefs[0].zzz": "known here: " + ", ".join(sorted(schema["targetRefs"]["items"]["properties"])),
-        "spec.rateLimit.zzz": "known here: " + ", ".join(sorted(schema["rateLimit"]["properties"])),
-    }
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    stranger: dict = {"zzz": 1}
+    for step in reversed(place.split(".") if place else []):
+        stranger = {step.removesuffix("[0]"): [stranger] if step.endswith("[0]") else stranger}
+    for step in place.split(".") if place else []:
+        found = schema["properties"][step.removesuffix("[0]")]
+        schema = found["items"] if step.endswith("[0]") else found
+    mends = {one.field: one.mend for one in problems_of(policy(json.dumps(stranger)))}
+    assert mends[".".join(filter(None, ("spec", place, "zzz")))] == "known here: " + ", ".join(
+        sorted(schema["properties"])
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.identity import Identity
 from mesh.refusal import Reason
-from mesh.traffic import Rate, Share, TrafficPolicy
+from mesh.traffic import Rate, Share, Terms, TrafficPolicy
 from waypoint.answer import Answer, message
 from waypoint.http.events import RequestHead, value
 from waypoint.limits import Limits
@@ -14,7 +14,7 @@ CART = "shop/cart.shop.svc.cluster.local"
 
 
 def policy(rate: Rate | None = None, requests: int | None = None) -> TrafficPolicy:
-    return TrafficPolicy(CART, "shop", "cart", rate, requests)
+    return TrafficPolicy(CART, "shop", "cart", Terms(rate, requests))
 
 
 def reason(answer: Answer | None) -> Reason | None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.route import PathMatch, PathMatchKind, Redirect, RouteMatch, RouteRule, ValueMatch
 from mesh.snapshot import Put, Snapshot
-from mesh.traffic import Rate, TrafficPolicy
+from mesh.traffic import Rate, Terms, TrafficPolicy
 from mesh.why import Explanation, Outcome
 from mesh.workload import AppProtocol, Port
 from tests.unit.waypoint.test_waypoint_plan import ECHO, OTHER, POD, TOURIST, WEB, route, to, under
@@ -127,7 +127,7 @@ def test_the_page_answers_in_json_that_can_be_read_back():
 
 
 def test_what_the_service_takes_is_told() -> None:
-    policy = TrafficPolicy(ECHO.key, "shop", "calm", Rate(10, 60.0, 10), requests=3)
+    policy = TrafficPolicy(ECHO.key, "shop", "calm", Terms(Rate(10, 60.0, 10), requests=3))
     assert [text for _, text in of("limit", explain(ECHO, POD, policy))] == [
         "TrafficPolicy shop/calm takes 10 requests in 60 s of each caller",
         "TrafficPolicy shop/calm takes 3 requests at a time",
