@@ -9,6 +9,7 @@ from enum import Enum
 from mesh.address import Address
 from mesh.identity import Identity
 from mesh.refusal import Reason, Refusal
+from mesh.trace import Step
 from mesh.workload import Workload
 
 
@@ -85,6 +86,8 @@ class Record:
     """The keys of the AUDIT policies that match."""
     trace: str = ""
     """The trace id of the `traceparent` that travelled with it."""
+    step: Step | None = None
+    """Its place in that trace, where traces are made."""
     http: HttpOutcome | None = None
 
     @property

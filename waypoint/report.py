@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh.address import Address
-from mesh.hbone.headers import TRACEPARENT, Traceparent
 from mesh.identity import Identity
 from mesh.record import Event, HttpOutcome, Party, Record, Reporter
 from mesh.refusal import Refusal
 from mesh.route import Choice
 from mesh.snapshot import Snapshot
+from mesh.trace import TRACEPARENT, TraceContext
 from waypoint.answer import is_grpc
 from waypoint.callee import Callee, Gateway
 from waypoint.endpoint import Endpoint
@@ -108,7 +108,7 @@ def _service(callee: Callee | Refusal) -> str:
 
 def _trace(request: RequestHead | None) -> str:
     header = value(request.headers, TRACEPARENT) if request is not None else None
-    parent = Traceparent.parse(header) if header is not None else None
+    parent = TraceContext.parse(header) if header is not None else None
     return parent.trace if parent is not None else ""
 
 

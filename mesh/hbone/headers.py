@@ -1,4 +1,4 @@
-"""What HBONE says about a connection in header fields: baggage, forwarded and traceparent. Strict and bounded.
+"""What HBONE says about a connection in header fields: baggage and forwarded; strict, bounded.
 
 Reading untrusted values never raises: what is not well-formed is as good as absent.
 """
@@ -14,7 +14,6 @@ from mesh.address import Address
 
 BAGGAGE: Final = b"baggage"
 FORWARDED: Final = b"forwarded"
-TRACEPARENT: Final = b"traceparent"
 FORWARDED_NETWORK: Final = b"x-forwarded-network"
 ISTIO_SOURCE: Final = b"x-istio-source"
 
@@ -27,7 +26,6 @@ _SAFE: Final = "!#$&'()*+-./:<>?@[]^_`{|}~"
 _FOR: Final = re.compile(r'\s*for=(?:"([^"\\]*)"|([^\s",;=]+))\s*', re.IGNORECASE)
 _HOST: Final = re.compile(r'\s*host=(?:"([^"\\]*)"|([^\s",;=]+))\s*', re.IGNORECASE)
 _TOKEN: Final = re.compile(r'[^\s",;=\\]+')
-_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +107,3 @@ class Forwarded:
             elif target is not None:
                 host = target[1] or target[2] or ""
         return None if source is None else cls(source, host)
-
-
-@dataclass(frozen=True, slots=True)
-class Traceparent:
-    """The trace that a connection belongs to (W3C Trace Context, section 3.2)."""
-
-    trace: str
-    """32 hexadecimal digits."""
-    span: str
-    """16 hexadecimal digits."""
-
-    @classmethod
-    def of(cls, random: bytes) -> Traceparent:
-        """A new trace from 24 random bytes."""
-        return cls(random[:16].hex(), random[16:24].hex())
-
-    def encode(self) -> bytes:
-        """The header's value; not sampled."""
-        return f"00-{self.trace}-{self.span}-00".encode("ascii")
-
-    @classmethod
-    def parse(cls, value: bytes) -> Traceparent | None:
-        """The trace and span in the header; None when it is not well-formed, or all zero."""
-        found = _TRACEPARENT.fullmatch(value)
-        if found is None or not int(found[1], 16) or not int(found[2], 16):
-            return None
-        return cls(found[1].decode(), found[2].decode())

@@ -13,12 +13,13 @@ import hpack
 from mesh import proxy_protocol, zds
 from mesh.address import Address, NetworkAddress
 from mesh.hbone import fields, frames
-from mesh.hbone.headers import Baggage, Forwarded, Traceparent
+from mesh.hbone.headers import Baggage, Forwarded
 from mesh.identity import Identity
 from mesh.policy import Action, Policy, Scope
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Put
+from mesh.trace import TraceContext
 from mesh.workload import Membership, Port, Service, Workload
 from mesh.xds import codec
 from waypoint.http.events import Body, End, RequestHead, ResponseHead, Trailers
@@ -59,7 +60,7 @@ def _texts() -> Iterator[tuple[str, bytes]]:
     yield "headers", Baggage("cluster", "shop", "web").encode()
     yield "headers", Forwarded(HERE, "db.shop.svc").encode()
     yield "headers", Forwarded(THERE, "").encode()
-    yield "headers", Traceparent.of(bytes(range(24))).encode()
+    yield "headers", TraceContext.of(bytes(range(24))).encode()
     for text in (str(HERE), str(THERE), "db.shop.svc:80", str(WEB)):
         yield "authority", text.encode()
     for identity in (WEB, None):

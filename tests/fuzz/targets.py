@@ -15,8 +15,9 @@ from mesh import proxy_protocol, revocation, zds
 from mesh.address import parse_authority
 from mesh.hbone import frames
 from mesh.hbone.fields import BlockTooLong, BlockUnreadable, decode, decoder, read_answer, read_connect
-from mesh.hbone.headers import Baggage, Forwarded, Traceparent
+from mesh.hbone.headers import Baggage, Forwarded
 from mesh.identity import Identity
+from mesh.trace import TraceContext
 from mesh.xds import codec
 from mesh.xds.codec import Rejection
 from mesh.xds.pb import citadel_pb2, discovery_pb2
@@ -75,8 +76,8 @@ def headers(data: bytes) -> None:
         assert Baggage.parse(written) == baggage
     forwarded = Forwarded.parse(data)
     assert forwarded is None or Forwarded.parse(forwarded.encode()) == forwarded
-    trace = Traceparent.parse(data)
-    assert trace is None or Traceparent.parse(trace.encode()) == trace
+    trace = TraceContext.parse(data)
+    assert trace is None or TraceContext.parse(trace.encode()) == trace
 
 
 def authority(data: bytes) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from mesh.address import IP, Address
-from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
+from mesh.hbone.headers import BAGGAGE, FORWARDED, Forwarded
 from mesh.net.deadlines import Wait
 from mesh.net.flow import Flow, close_with_reset
 from mesh.net.pool import ATTEMPTS, PoolKey
 from mesh.net.reach import reach
 from mesh.net.tunnel import Rejected, Stream, Tunnel
 from mesh.refusal import Reason, Refusal
+from mesh.trace import TRACEPARENT, TraceContext
 from ztunnel.plan import Plan, Transport, Unresolved, Ways
 from ztunnel.worker.boundary import contained, contained_task
 from ztunnel.worker.lookup import View
@@ -63,7 +64,7 @@ class Call:
     _destination: Address
     _endpoint: str
     _plan: Plan
-    _trace: Traceparent
+    _trace: TraceContext
     _view: View
 
     def __init__(self, of: Outbound, sock: socket.socket, source: Address, witness: Witness) -> None:
@@ -204,7 +205,7 @@ class Call:
 
     def _enter_tunnel(self) -> None:
         planned = self._plan
-        self._trace = Traceparent.of(random.randbytes(_TRACE_BYTES))  # noqa: S311 - a name, no secret
+        self._trace = TraceContext.of(random.randbytes(_TRACE_BYTES))  # noqa: S311 - a name, no secret
         self._witness.learn(tunnel=planned.connect_to, trace=self._trace.trace)
         refusal = self._of.certified()
         if refusal is not None:

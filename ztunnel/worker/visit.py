@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mesh.address import Address
-from mesh.hbone.headers import BAGGAGE, FORWARDED, TRACEPARENT, Forwarded, Traceparent
+from mesh.hbone.headers import BAGGAGE, FORWARDED, Forwarded
 from mesh.net.flow import Flow, close_with_reset
 from mesh.net.reach import reach
 from mesh.refusal import Reason, Refusal
+from mesh.trace import TRACEPARENT, TraceContext
 from ztunnel.admit import Admission, Arrival, judge
 from ztunnel.worker.boundary import contained, contained_task
 from ztunnel.worker.sockets import PACKET_MARK, original_destination
@@ -140,7 +141,7 @@ class TunnelVisit(Visit):
     def begin(self) -> None:
         """Read who asks for what."""
         request, tunnel = self._request, self._request.tunnel
-        trace = Traceparent.parse(request.headers.get(TRACEPARENT, b""))
+        trace = TraceContext.parse(request.headers.get(TRACEPARENT, b""))
         forwarded = Forwarded.parse(request.headers.get(FORWARDED, b""))
         self._witness.learn(
             source=tunnel.remote,

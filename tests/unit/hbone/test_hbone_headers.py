@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.address import Address
-from mesh.hbone.headers import Baggage, Forwarded, Traceparent
+from mesh.hbone.headers import Baggage, Forwarded
 
 
 def test_baggage_in_full_is_written_in_istios_order() -> None:
@@ -70,24 +70,3 @@ def test_forwarded_is_written_and_read(forwarded: Forwarded, value: bytes) -> No
 )
 def test_forwarded_is_believed_only_with_an_address_and_a_port(value: bytes, read: Forwarded | None) -> None:
     assert Forwarded.parse(value) == read
-
-
-def test_traceparent_is_made_from_random_bytes() -> None:
-    traceparent = Traceparent.of(bytes(range(24)))
-    assert traceparent.encode() == b"00-000102030405060708090a0b0c0d0e0f-1011121314151617-00"
-    assert Traceparent.parse(traceparent.encode()) == traceparent
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b"00-" + b"0" * 32 + b"-1011121314151617-00",
-        b"00-000102030405060708090a0b0c0d0e0f-" + b"0" * 16 + b"-00",
-        b"00-000102030405060708090A0B0C0D0E0F-1011121314151617-00",
-        b"01-000102030405060708090a0b0c0d0e0f-1011121314151617-00",
-        b"00-000102030405060708090a0b0c0d0e0f-1011121314151617-00-more",
-    ],
-)
-def test_a_traceparent_that_is_not_well_formed_is_none(value: bytes) -> None:
-    assert Traceparent.parse(value) is None
