@@ -103,7 +103,7 @@ def pick(
     nothing, for one of them might be well again.
     """
     tier = nearest(choice, health.passed_over(now), tried)
-    return _better(*tier.two(dice), health, now) if tier is not None else None
+    return better(*tier.two(dice), health, now) if tier is not None else None
 
 
 def nearest(choice: Tiers, failing: Collection[str], tried: Collection[str] = ()) -> Tier | None:
@@ -123,7 +123,7 @@ def less_used(one: Workload, other: Workload, health: Health) -> Workload:
     return other if _use(other, health) < _use(one, health) else one
 
 
-def _better(one: Workload, other: Workload, health: Health, now: float) -> Workload:
+def better(one: Workload, other: Workload, health: Health, now: float) -> Workload:
     """The less loaded; the first where that cannot be told. What nobody has measured is not held against it."""
     load, other_load = _use(one, health), _use(other, health)
     latency, other_latency = health.latency(one.uid, now), health.latency(other.uid, now)

@@ -72,6 +72,34 @@ class LoadBalancing:
 
     spread: Spread = Spread.LEAST_LATENCY
     hash_on: HashOn | None = None
+    slow_start: float = 0.0
+    """Seconds over which an endpoint that is new comes to its full share. Not with consistent hashing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierDetection:
+    """When an endpoint is passed over for what it answers; None, and False, is never. Times are seconds.
+
+    That no connection to it can be made, or that it breaks off or is too late, counts as a gateway error.
+    """
+
+    errors: int | None = None
+    """After so many 5xx in a row, gateway errors among them."""
+    gateway_errors: int | None = None
+    """After so many 502, 503 or 504 in a row."""
+    success_percent: int | None = None
+    """When less than this share of its answers in one `interval` is no 5xx."""
+    least_requests: int = 20
+    """In one interval, or its share of good answers says nothing."""
+    interval: float = 10.0
+    retry_after: bool = False
+    """When it answers 429 or 503 and says in Retry-After for how long."""
+    ejection: float = 30.0
+    """For how long at first; each time in succession as much longer."""
+    most_percent: int = 10
+    """Of the endpoints that may be passed over at once, but always one."""
+    panic_percent: int = 0
+    """When fewer endpoints than this are left, none is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,7 @@ class Terms:
     requests: int | None = None
     """How many may be in progress at once."""
     balancing: LoadBalancing | None = None
+    outliers: OutlierDetection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from mesh.address import Address
 from mesh.balance import Tiers
 from mesh.record import Party
 from mesh.ring import Ring
-from mesh.traffic import LoadBalancing, Spread
+from mesh.traffic import LoadBalancing, Spread, Terms
 from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload
+from waypoint.outliers import Watch
 
 HBONE_PORT: Final = 15008
 
@@ -19,7 +20,7 @@ HBONE_PORT: Final = 15008
 class Endpoint:
     """The pod that is called: where, by which way, and who it has to be. Equal when these are."""
 
-    __slots__ = ("accepts", "address", "key", "party", "port", "protocol", "service", "tunnel", "workload")
+    __slots__ = ("accepts", "address", "key", "party", "port", "protocol", "service", "tunnel", "watch", "workload")
 
     def __init__(
         self,
@@ -28,6 +29,8 @@ class Endpoint:
         protocol: AppProtocol,
         service: Service | None = None,
         port: int = 0,
+        *,
+        watch: Watch | None = None,
     ) -> None:
         self.workload = workload
         self.address = address
@@ -35,6 +38,8 @@ class Endpoint:
         self.service = service
         self.port = port
         """The service's port that was called."""
+        self.watch = watch
+        """What makes it an outlier among the service's endpoints, if anything does."""
         hbone = workload.tunnel is TunnelProtocol.HBONE
         self.tunnel = Address(address.ip, HBONE_PORT) if hbone else None
         """Where its HBONE server listens; None where it is reached by plain TCP."""
@@ -72,8 +77,8 @@ class Ends:
     targets: Mapping[str, int]
     members: int
     protocol: AppProtocol
-    balancing: LoadBalancing | None = None
-    """None is the default."""
+    terms: Terms | None = None
+    """What the service's policy says of them; None if nothing."""
     made: dict[str, Endpoint] = field(default_factory=dict)
     rings: dict[int, Ring] = field(default_factory=dict)
     """By the tier's number, as far as they were needed."""
@@ -81,4 +86,21 @@ class Ends:
     @property
     def spread(self) -> Spread:
         """By what one of them is chosen."""
-        return self.balancing.spread if self.balancing is not None else Spread.LEAST_LATENCY
+        balancing = self.balancing
+        return balancing.spread if balancing is not None else Spread.LEAST_LATENCY
+
+    @property
+    def balancing(self) -> LoadBalancing | None:
+        """How requests are spread over them."""
+        return self.terms.balancing if self.terms is not None else None
+
+    @property
+    def watch(self) -> Watch | None:
+        """What makes one of them an outlier."""
+        rule = self.terms.outliers if self.terms is not None else None
+        return Watch(self.name[0], rule, self.usable) if rule is not None else None
+
+    @property
+    def usable(self) -> int:
+        """How many can be called."""
+        return sum(len(tier.members) for tier in self.tiers)

@@ -158,7 +158,7 @@ class Passage:
         if isinstance(event, ResponseHead):
             forward = self.outcome.forward
             if self._pursuit is not None:
-                self._pursuit.answered()
+                self._pursuit.answered(event)
             if event.status >= 400 and self._repeated(attempt, Failure.STATUS, event.status):
                 return
             self._request.settle()
@@ -168,6 +168,8 @@ class Passage:
             self._responded(event)
         elif isinstance(event, Trailers):
             self._note_grpc_status(event.headers)
+            if self._pursuit is not None:
+                self._pursuit.trailed(event)
         self._response.push(event)
         self._finish_if_answered()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -11,11 +12,13 @@ from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
 from waypoint import deadline
 from waypoint.attempt import Attempt
+from waypoint.judgement import grpc_status, http_status, retry_after
 from waypoint.retry import Failure, Tried, again
 
 if TYPE_CHECKING:
     from mesh.net.deadlines import Wait
     from waypoint.endpoint import Endpoint
+    from waypoint.http.events import ResponseHead, Trailers
     from waypoint.passage import Passage
     from waypoint.plan import Forward
     from waypoint.scene import Scene
@@ -23,8 +26,13 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 64 * 1024
 """Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
+_UNAVAILABLE: Final = 503
+_TIMEOUT: Final = 504
 _OURS: Final = frozenset({Reason.OVER_BUDGET, Reason.POLICY_DENIED, Reason.NO_CERTIFICATE})
 """Why a connection is not made to an endpoint that may be quite well."""
+
+
+_log = logging.getLogger("waypoint")
 
 
 class Guide(Protocol):
@@ -92,15 +100,26 @@ class Pursuit:
             self._scene.budgets.began(forward.endpoint.key_of_service)
         self._try(1)
 
-    def answered(self) -> None:
+    def answered(self, head: ResponseHead) -> None:
         """The head of an attempt's answer has come: its endpoint is there, and this fast."""
-        now = trio.current_time()
-        self._scene.health.answered(self.forward.endpoint.workload.uid, now - self._asked_at, now)
+        now, endpoint = trio.current_time(), self.forward.endpoint
+        self._scene.health.answered(endpoint.workload.uid, now - self._asked_at, now)
+        if endpoint.watch is not None:
+            status = http_status(head.headers, head.status, ended=head.ends)
+            if status is not None:
+                self._watched(endpoint, status, retry_after(head.headers))
+
+    def trailed(self, trailers: Trailers) -> None:
+        """The answer has ended with these: a gRPC status, where it is gRPC's."""
+        endpoint = self.forward.endpoint
+        if endpoint.watch is not None and (status := grpc_status(trailers.headers)) is not None:
+            self._watched(endpoint, status)
 
     def unreached(self, attempt: Attempt, refusal: Refusal) -> None:
         """There is no connection to the endpoint of an attempt."""
         if refusal.reason not in _OURS:
             self._scene.health.failed(attempt.endpoint.workload.uid, trio.current_time())
+            self._watched(attempt.endpoint, _UNAVAILABLE)
 
     def failed(self, attempt: Attempt, failure: Failure, status: int = 0, *, answered: bool) -> bool:
         """An attempt has failed: whether another one follows. `answered`: the caller has the head of an answer."""
@@ -177,10 +196,22 @@ class Pursuit:
         match failure:
             case Failure.BROKEN if not attempt.reused:
                 self._scene.health.failed(uid, now)
+                self._watched(attempt.endpoint, _UNAVAILABLE)
             case Failure.LATE:
                 self._scene.health.late(uid, now - self._asked_at, now)
+                self._watched(attempt.endpoint, _TIMEOUT)
             case _:
                 pass
+
+    def _watched(self, endpoint: Endpoint, status: int, pause: float | None = None) -> None:
+        """Where the service's policy says who is an outlier: this was answered, or would be by a gateway."""
+        if endpoint.watch is None:
+            return
+        uid, outliers = endpoint.workload.uid, self._scene.balancer.outliers
+        found = outliers.heard(endpoint.watch, uid, status, trio.current_time(), retry_after=pause)
+        if found is not None:
+            where = f"{endpoint.workload.name} of {endpoint.watch.service}"
+            _log.warning("%s is passed over for %.3g s: %s", where, found.seconds, found.why)
 
     def _leave(self) -> None:
         """The endpoint has this request no longer."""
@@ -194,6 +225,8 @@ class Pursuit:
             self._wait = None
 
     def _late(self) -> None:
+        if self._attempt is not None and self._open and self._until is None and not self._passage.outcome.status:
+            self._learn(self._attempt, Failure.LATE)
         self._expired(f"no complete answer within {self._seconds:g} s")
 
     def _late_attempt(self) -> None:

@@ -118,7 +118,7 @@ def _joined(head: RouteHead) -> tuple[tuple[str, str], ...]:
 
 
 def _limits(question: Question) -> Iterator[Step]:
-    """What the service takes; how much of it is left changes with every request."""
+    """What the service takes, and how it is spread; how much of it is left changes with every request."""
     service = question.callee.service
     policy = question.snapshot.traffic.get(service.key) if service is not None else None
     if policy is None:
@@ -128,6 +128,10 @@ def _limits(question: Question) -> Iterator[Step]:
         yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")
     if policy.terms.requests is not None:
         yield Step("limit", f"{policy.title} takes {policy.terms.requests} requests at a time")
+    if (balancing := policy.terms.balancing) is not None:
+        on = balancing.hash_on
+        by = f" of {on.source.value.lower()} {on.name}".rstrip() if on is not None else ""
+        yield Step("balancing", f"{policy.title} spreads requests by {balancing.spread.value}{by}")
 
 
 def _backends(backends: tuple[Backend, ...]) -> Iterator[Step]:

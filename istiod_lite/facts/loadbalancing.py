@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts.field import HEADER_NAME, Shape
+from istiod_lite.facts.outlierdetection import read_span
 from mesh.traffic import HashOn, HashSource, LoadBalancing, Spread
 
 if TYPE_CHECKING:
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
 
 _COOKIE: Final = Shape(HEADER_NAME.pattern, 64, "a cookie's name")
 _COOKIE_PATH: Final = Shape(re.compile(r"/[!-:<-~]*"), 1024, "a path that begins with '/', without ';' and blanks")
+_LONGEST: Final = 3600.0
 _SOURCES: Final = {"Identity": HashSource.IDENTITY, "Address": HashSource.ADDRESS}
 
 
 def read_load_balancing(at: Field) -> LoadBalancing | None:
     """How requests are spread; None if nothing is said."""
-    if not at.knows("policy", "hashOn").given:
+    if not at.knows("policy", "hashOn", "slowStart").given:
         return None
     at["policy"].required()
     spread = Spread(at["policy"].choice((one.value for one in Spread), Spread.LEAST_LATENCY.value))
@@ -30,7 +32,10 @@ def read_load_balancing(at: Field) -> LoadBalancing | None:
             "add hashOn: {header}, {cookie} or {source}" if hashed else "remove it, or write policy: ConsistentHash",
         )
         return LoadBalancing()
-    return LoadBalancing(spread, hash_on)
+    slow_start = read_span(at["slowStart"], 0.0, _LONGEST)
+    if hashed and slow_start:
+        at["slowStart"].fault("ConsistentHash gives an endpoint its whole share at once", "remove it")
+    return LoadBalancing(spread, hash_on, slow_start)
 
 
 def _read_hash_on(at: Field) -> HashOn:

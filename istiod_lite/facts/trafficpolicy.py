@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from istiod_lite.facts.field import DNS_NAME, GROUP, KIND
 from istiod_lite.facts.loadbalancing import read_load_balancing
 from istiod_lite.facts.metadata import Metadata, read_metadata
+from istiod_lite.facts.outlierdetection import read_outlier_detection
 from mesh.traffic import Rate, Share, Terms
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 POLICY_GROUP: Final = "policy.ambit-mesh.dev"
 _MOST: Final = 1_000_000
 _LONGEST: Final = 3600.0
-_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing")
+_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing", "outlierDetection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def _read_terms(spec: Field) -> Terms:
         rate=_read_rate(spec["rateLimit"]) if spec["rateLimit"].given else None,
         requests=spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None,
         balancing=read_load_balancing(spec["loadBalancing"]),
+        outliers=read_outlier_detection(spec["outlierDetection"]),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import trio
 
 from mesh.route import Backend, Retry, Route, RouteKind, RouteRule
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Spread, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Spread, Terms, TrafficPolicy
+from mesh.workload import AppProtocol
 from tests.http_exchange import Exchange, send_whole
 from tests.tunnel_ends import until
 from tests.waypoint_app import App, header, status
 from tests.waypoint_ends import endpoint, service, world
-from waypoint.http.events import Body, RequestHead, ResponseHead
+from waypoint.http.events import Body, End, RequestHead, ResponseHead, Trailers
 
 ECHO = service()
 
@@ -113,3 +114,63 @@ async def test_a_browser_comes_back_to_its_pod_by_the_cookie_that_it_was_given()
             again = [await it.ask("/", "GET", (b"cookie", pair)) for _ in range(3)]
             assert {one[1] for one in again} == {first[1]}, "the body is the pod's name"
             assert {header(one, "set-cookie") for one in again} == {None}
+
+
+def detecting(rule: OutlierDetection) -> TrafficPolicy:
+    return TrafficPolicy(ECHO.key, "shop", "echo", Terms(outliers=rule))
+
+
+class Unwell(Named):
+    """Answers with an error."""
+
+    def __init__(self, name: str, *headers: tuple[bytes, bytes], status: int = 200) -> None:
+        super().__init__(name)
+        self.head = ResponseHead(status, headers)
+
+    async def __call__(self, exchange: Exchange, head: RequestHead) -> None:
+        self.asked += 1
+        await send_whole(exchange, self.head, b"")
+
+
+async def asked_until(it, unwell: Named, count: int) -> None:
+    while unwell.asked < count:
+        await it.ask()
+
+
+async def test_a_pod_that_answers_with_errors_is_passed_over() -> None:
+    unwell, well = Unwell("unwell", status=500), Named("well")
+    async with world(ECHO, detecting(OutlierDetection(errors=2, ejection=3000.0))) as it:
+        for pod in (unwell, well):
+            await it.app(App(pod.name, handler=pod), ECHO)
+        await asked_until(it, unwell, 2)
+        assert [status(await it.ask()) for _ in range(20)] == [200] * 20
+        assert unwell.asked == 2
+
+
+async def test_a_grpc_pod_is_judged_by_its_trailers() -> None:
+    async def unavailable(exchange: Exchange, head: RequestHead) -> None:
+        unwell.asked += 1
+        await exchange.send(ResponseHead(200, ((b"content-type", b"application/grpc"),)))
+        await exchange.send(Trailers(((b"grpc-status", b"14"),)))
+        await exchange.send(End())
+
+    unwell, well = Named("unwell"), Named("well")
+    rpc = service(protocol=AppProtocol.GRPC)
+    async with world(rpc, detecting(OutlierDetection(gateway_errors=1, ejection=3000.0))) as it:
+        await it.app(App("unwell", http2=True, handler=unavailable), rpc)
+        await it.app(App("well", http2=True, handler=well), rpc)
+        while not unwell.asked:
+            await it.ask(http2=True)
+        for _ in range(20):
+            await it.ask(http2=True)
+        assert (unwell.asked, well.asked >= 20) == (1, True)
+
+
+async def test_a_pod_that_says_when_to_come_again_is_left_alone_until_then() -> None:
+    busy, well = Unwell("busy", (b"retry-after", b"200"), status=429), Named("well")
+    async with world(ECHO, detecting(OutlierDetection(retry_after=True))) as it:
+        for pod in (busy, well):
+            await it.app(App(pod.name, handler=pod), ECHO)
+        await asked_until(it, busy, 1)
+        assert [status(await it.ask()) for _ in range(20)] == [200] * 20
+        assert busy.asked == 1

@@ -45,7 +45,7 @@ from mesh.route import (
     ValueMatch,
 )
 from mesh.snapshot import Snapshot, key_of
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.workload import (
     ApplicationTunnel,
     AppProtocol,
@@ -208,10 +208,29 @@ positive = st.integers(1, 1_000_000)
 rates = st.builds(Rate, positive, st.floats(0.001, 3600), positive, st.sampled_from(Share))
 hashes = st.builds(HashOn, st.sampled_from(HashSource), texts, texts, maybe(st.floats(0, 1e9)))
 balancing = st.one_of(
-    st.builds(LoadBalancing, st.sampled_from([one for one in Spread if one is not Spread.CONSISTENT_HASH])),
+    st.builds(
+        LoadBalancing,
+        st.sampled_from(sorted({*Spread} - {Spread.CONSISTENT_HASH}, key=str)),
+        st.none(),
+        st.floats(0, 3600),
+    ),
     st.builds(LoadBalancing, st.just(Spread.CONSISTENT_HASH), hashes),
 )
-terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing))
+percents = st.integers(0, 100)
+spans = st.floats(0.001, 3600)
+outliers = st.builds(
+    OutlierDetection,
+    maybe(positive),
+    maybe(positive),
+    maybe(percents),
+    positive,
+    spans,
+    st.booleans(),
+    spans,
+    percents,
+    percents,
+)
+terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing), maybe(outliers))
 traffic = st.builds(TrafficPolicy, names, names, names, terms)
 
 READ = {

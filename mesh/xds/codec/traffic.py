@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from math import isfinite
 from typing import Final
 
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.xds.pb import waypoint_pb2 as pb
 
 _SHARES: Final = {Share.CALLER: pb.Share.SHARE_CALLER, Share.SERVICE: pb.Share.SHARE_SERVICE}
@@ -25,6 +26,9 @@ _SOURCES: Final = {
 }
 _SOURCE_OF: Final[dict[int, HashSource]] = {number: source for source, number in _SOURCES.items()}
 
+_OUTLIERS: Final = tuple(one.name for one in fields(OutlierDetection))
+_MAYBE: Final = ("errors", "gateway_errors", "success_percent")
+
 
 def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
     """The policy."""
@@ -36,6 +40,7 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
         rate=_rate_message(terms.rate) if terms.rate is not None else None,
         requests=terms.requests,
         balancing=_balancing_message(terms.balancing) if terms.balancing is not None else None,
+        outliers=_outliers_message(terms.outliers) if terms.outliers is not None else None,
     )
 
 
@@ -48,6 +53,7 @@ def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
         rate=_rate(message.rate) if message.HasField("rate") else None,
         requests=requests,
         balancing=_balancing(message.balancing) if message.HasField("balancing") else None,
+        outliers=_outliers(message.outliers) if message.HasField("outliers") else None,
     )
     return TrafficPolicy(message.service, message.namespace, message.name, terms)
 
@@ -71,6 +77,7 @@ def _balancing_message(balancing: LoadBalancing) -> pb.LoadBalancing:
         hash_on=pb.HashOn(source=_SOURCES[on.source], name=on.name, path=on.path, ttl=on.ttl)
         if on is not None
         else None,
+        slow_start=balancing.slow_start,
     )
 
 
@@ -80,14 +87,35 @@ def _balancing(message: pb.LoadBalancing) -> LoadBalancing:
         raise ValueError(f"unknown way {message.spread} to spread requests")
     if message.HasField("hash_on") is not (spread is Spread.CONSISTENT_HASH):
         raise ValueError(f"{spread.value} and what is hashed contradict each other")
-    return LoadBalancing(spread, _hash_on(message.hash_on) if message.HasField("hash_on") else None)
+    hash_on = _hash_on(message.hash_on) if message.HasField("hash_on") else None
+    return LoadBalancing(spread, hash_on, _seconds(message.slow_start, "to start slowly"))
 
 
 def _hash_on(message: pb.HashOn) -> HashOn:
     source = _SOURCE_OF.get(message.source)
     if source is None:
         raise ValueError(f"unknown source {message.source} of a hash")
-    ttl = message.ttl if message.HasField("ttl") else None
-    if ttl is not None and not (isfinite(ttl) and ttl >= 0):
-        raise ValueError(f"a cookie cannot live for {ttl:g} s")
+    ttl = _seconds(message.ttl, "of a cookie") if message.HasField("ttl") else None
     return HashOn(source, message.name, message.path, ttl)
+
+
+def _outliers_message(outliers: OutlierDetection) -> pb.OutlierDetection:
+    return pb.OutlierDetection(**{name: getattr(outliers, name) for name in _OUTLIERS})
+
+
+def _outliers(message: pb.OutlierDetection) -> OutlierDetection:
+    for name in ("interval", "ejection"):
+        if not _seconds(getattr(message, name), f"of {name}"):
+            raise ValueError(f"{name} takes no time at all")
+    if max(message.success_percent, message.most_percent, message.panic_percent) > 100:
+        raise ValueError("more than 100 percent of endpoints or answers")
+    if any(message.HasField(name) and not getattr(message, name) for name in ("errors", "gateway_errors")):
+        raise ValueError("an endpoint is no outlier after 0 errors")
+    given = {name: getattr(message, name) for name in _OUTLIERS if name not in _MAYBE or message.HasField(name)}
+    return OutlierDetection(**given)
+
+
+def _seconds(value: float, what: str) -> float:
+    if not (isfinite(value) and value >= 0):
+        raise ValueError(f"{value:g} s {what} are no time")
+    return value

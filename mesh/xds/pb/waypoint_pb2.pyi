@@ -334,20 +334,22 @@ class Target(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing")
+    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     RATE_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     BALANCING_FIELD_NUMBER: _ClassVar[int]
+    OUTLIERS_FIELD_NUMBER: _ClassVar[int]
     service: str
     namespace: str
     name: str
     rate: Rate
     requests: int
     balancing: LoadBalancing
-    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ...) -> None: ...
+    outliers: OutlierDetection
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("requests", "per", "burst", "share")
@@ -362,12 +364,14 @@ class Rate(_message.Message):
     def __init__(self, requests: _Optional[int] = ..., per: _Optional[float] = ..., burst: _Optional[int] = ..., share: _Optional[_Union[Share, str]] = ...) -> None: ...
 
 class LoadBalancing(_message.Message):
-    __slots__ = ("spread", "hash_on")
+    __slots__ = ("spread", "hash_on", "slow_start")
     SPREAD_FIELD_NUMBER: _ClassVar[int]
     HASH_ON_FIELD_NUMBER: _ClassVar[int]
+    SLOW_START_FIELD_NUMBER: _ClassVar[int]
     spread: Spread
     hash_on: HashOn
-    def __init__(self, spread: _Optional[_Union[Spread, str]] = ..., hash_on: _Optional[_Union[HashOn, _Mapping]] = ...) -> None: ...
+    slow_start: float
+    def __init__(self, spread: _Optional[_Union[Spread, str]] = ..., hash_on: _Optional[_Union[HashOn, _Mapping]] = ..., slow_start: _Optional[float] = ...) -> None: ...
 
 class HashOn(_message.Message):
     __slots__ = ("source", "name", "path", "ttl")
@@ -380,3 +384,25 @@ class HashOn(_message.Message):
     path: str
     ttl: float
     def __init__(self, source: _Optional[_Union[HashSource, str]] = ..., name: _Optional[str] = ..., path: _Optional[str] = ..., ttl: _Optional[float] = ...) -> None: ...
+
+class OutlierDetection(_message.Message):
+    __slots__ = ("errors", "gateway_errors", "success_percent", "least_requests", "interval", "retry_after", "ejection", "most_percent", "panic_percent")
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    LEAST_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    EJECTION_FIELD_NUMBER: _ClassVar[int]
+    MOST_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    PANIC_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    errors: int
+    gateway_errors: int
+    success_percent: int
+    least_requests: int
+    interval: float
+    retry_after: bool
+    ejection: float
+    most_percent: int
+    panic_percent: int
+    def __init__(self, errors: _Optional[int] = ..., gateway_errors: _Optional[int] = ..., success_percent: _Optional[int] = ..., least_requests: _Optional[int] = ..., interval: _Optional[float] = ..., retry_after: _Optional[bool] = ..., ejection: _Optional[float] = ..., most_percent: _Optional[int] = ..., panic_percent: _Optional[int] = ...) -> None: ...

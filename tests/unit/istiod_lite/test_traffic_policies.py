@@ -12,7 +12,7 @@ from istiod_lite.compile import Settings, compile_world
 from istiod_lite.object import ObjectKey
 from istiod_lite.publish import Publication, publish
 from istiod_lite.status import document, statuses
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
 from mesh.xds.resource import WAYPOINT_TRAFFIC
 from tests.unit.istiod_lite.test_statuses import GATEWAY, NAMESPACE, READY, SERVICES
 
@@ -56,6 +56,11 @@ def test_the_example_becomes_what_the_waypoint_keeps_to(world_of) -> None:
     assert not shelf.resources[CART].seen_by(None)
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "examples/limits").glob("*.yaml")), ids=lambda one: one.name)
+def test_every_example_can_be_read(problems_of, example: Path) -> None:
+    assert problems_of(example.read_text()) == []
+
+
 def test_a_rate_says_what_it_leaves_out(world_of) -> None:
     spec = "{targetRefs: [{kind: Service, name: cart}], rateLimit: {requests: 20}}"
     found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART].terms
@@ -67,6 +72,7 @@ def test_a_rate_says_what_it_leaves_out(world_of) -> None:
     [
         ("{policy: LeastLatency}", LoadBalancing()),
         ("{policy: RoundRobin}", LoadBalancing(Spread.ROUND_ROBIN)),
+        ("{policy: RoundRobin, slowStart: 1m}", LoadBalancing(Spread.ROUND_ROBIN, slow_start=60.0)),
         ("{policy: LeastRequest}", LoadBalancing(Spread.LEAST_REQUEST)),
         ("{policy: ConsistentHash, hashOn: {header: X-User}}", hashing(HashSource.HEADER, "x-user")),
         ("{policy: ConsistentHash, hashOn: {cookie: {name: pod}}}", hashing(HashSource.COOKIE, "pod", "/")),
@@ -79,6 +85,45 @@ def test_every_way_to_spread_requests_is_told(world_of, balancing: str, expected
     spec = f"{{targetRefs: [{{kind: Service, name: cart}}], loadBalancing: {balancing}}}"
     found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
     assert found.terms == Terms(balancing=expected)
+
+
+@pytest.mark.parametrize(
+    ("detection", "expected"),
+    [
+        ("{consecutive5xx: 5}", OutlierDetection(errors=5)),
+        ("{consecutiveGatewayErrors: 3, ejectionTime: 1m}", OutlierDetection(gateway_errors=3, ejection=60.0)),
+        ("{successRate: {atLeast: 90}, interval: 5s}", OutlierDetection(success_percent=90, interval=5.0)),
+        ("{successRate: {atLeast: 90, minimumRequests: 100}}",
+         OutlierDetection(success_percent=90, least_requests=100)),
+        ("{retryAfter: true, maxEjectionPercent: 50, panicThreshold: 30}",
+         OutlierDetection(retry_after=True, most_percent=50, panic_percent=30)),
+    ],
+)  # fmt: skip
+def test_who_is_an_outlier_is_told(world_of, detection: str, expected: OutlierDetection) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], outlierDetection: {detection}}}"
+    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
+    assert found.terms == Terms(outliers=expected)
+
+
+@pytest.mark.parametrize(
+    ("detection", "field"),
+    [
+        ("{}", ""),
+        ("{interval: 10s}", ""),
+        ("{consecutive5xx: 0}", ".consecutive5xx"),
+        ("{successRate: {}}", ".successRate.atLeast"),
+        ("{successRate: {atLeast: 101}}", ".successRate.atLeast"),
+        ("{retryAfter: true, ejectionTime: 0s}", ".ejectionTime"),
+        ("{retryAfter: true, interval: 2h}", ".interval"),
+        ("{retryAfter: 1}", ".retryAfter"),
+        ("{retryAfter: true, panicThreshold: -1}", ".panicThreshold"),
+    ],
+)
+def test_an_outlier_that_cannot_be_is_refused(problems_of, detection: str, field: str) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], outlierDetection: {detection}}}"
+    problems = {one.field: one for one in problems_of(policy(spec))}
+    assert problems.keys() == {f"spec.outlierDetection{field}"}
+    assert all(one.mend for one in problems.values())
 
 
 @pytest.mark.parametrize(
@@ -95,6 +140,8 @@ def test_every_way_to_spread_requests_is_told(world_of, balancing: str, expected
         ("{policy: ConsistentHash, hashOn: {cookie: {name: a, path: '/;x'}}}", "hashOn.cookie.path"),
         ("{policy: ConsistentHash, hashOn: {cookie: {name: a, ttl: soon}}}", "hashOn.cookie.ttl"),
         ("{policy: ConsistentHash, hashOn: {source: Pod}}", "hashOn.source"),
+        ("{policy: ConsistentHash, hashOn: {header: a}, slowStart: 1m}", "slowStart"),
+        ("{policy: RoundRobin, slowStart: 0s}", "slowStart"),
     ],
 )
 def test_a_way_to_spread_requests_that_there_is_not_is_refused(problems_of, balancing: str, field: str) -> None:
@@ -168,6 +215,8 @@ def test_without_a_ready_waypoint_nobody_keeps_to_it(world_of) -> None:
         "loadBalancing",
         "loadBalancing.hashOn",
         "loadBalancing.hashOn.cookie",
+        "outlierDetection",
+        "outlierDetection.successRate",
     ],
 )
 def test_the_schema_for_api_servers_has_the_fields_that_are_read(problems_of, place: str) -> None:

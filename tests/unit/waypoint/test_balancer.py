@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
@@ -11,7 +12,7 @@ import pytest
 from mesh.health import Health
 from mesh.route import Backend, Route, RouteKind, RouteRule
 from mesh.snapshot import Snapshot
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Spread, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Spread, Terms, TrafficPolicy
 from mesh.workload import Workload
 from tests.unit.waypoint.test_waypoint_plan import WEB
 from tests.waypoint_ends import HERE, VIP, endpoint, service
@@ -29,9 +30,16 @@ HEADER = HashOn(HashSource.HEADER, "x-user")
 class Scene:
     """A service with a way to spread requests, asked again and again."""
 
-    def __init__(self, balancing: LoadBalancing, *pods: Workload, caller: Caller = WEB) -> None:
-        policy = TrafficPolicy(ECHO.key, "shop", "echo", Terms(balancing=balancing))
-        self.rolls = iter(range(10**9))
+    def __init__(
+        self,
+        balancing: LoadBalancing | None,
+        *pods: Workload,
+        caller: Caller = WEB,
+        outliers: OutlierDetection | None = None,
+    ) -> None:
+        policy = TrafficPolicy(ECHO.key, "shop", "echo", Terms(balancing=balancing, outliers=outliers))
+        self.now = 0.0
+        self.dice = random.Random(1).random
         self.health = Health()
         self.balancer = Balancer()
         self.told = [ECHO, policy, *(pods or PODS)]
@@ -42,11 +50,15 @@ class Scene:
         callee = resolve(snapshot, HERE, f"{VIP}:80")
         assert isinstance(callee, Callee)
         return Question(
-            snapshot, HERE, callee, self.caller, self.dice, health=self.health, now=lambda: 0.0, balancer=self.balancer
+            snapshot,
+            HERE,
+            callee,
+            self.caller,
+            self.dice,
+            health=self.health,
+            now=lambda: self.now,
+            balancer=self.balancer,
         )
-
-    def dice(self) -> float:
-        return next(self.rolls) * 0.618 % 1
 
     def ask(self, *headers: tuple[bytes, bytes], question: Question | None = None) -> Forward:
         found = plan(question or self.question(), RequestHead(b"GET", b"echo", b"/", headers))
@@ -161,3 +173,62 @@ def test_a_request_by_a_route_is_bound_to_its_backend_by_what_the_caller_sent() 
     first = scene.ask(question=question)
     again = {scene.ask((b"cookie", made(first).encode()), question=question).endpoint for _ in range(10)}
     assert again == {first.endpoint}
+
+
+def fail(scene: Scene, pod: Workload) -> None:
+    """It answers 500, as often as its policy bears."""
+    watch = scene.ask().endpoint.watch
+    assert watch is not None
+    assert watch.endpoints == len(NAMES)
+    scene.balancer.outliers.heard(watch, pod.uid, 500, scene.now)
+
+
+@pytest.mark.parametrize("spread", [one for one in Spread if one is not Spread.CONSISTENT_HASH])
+def test_an_outlier_gets_nothing_until_its_time_is_up(spread: Spread) -> None:
+    scene = Scene(LoadBalancing(spread), outliers=OutlierDetection(errors=1))
+    fail(scene, PODS[0])
+    assert set(scene.pods(30)) == {"b", "c"}
+    scene.now = 30.1
+    assert set(scene.pods(30)) == set(NAMES)
+
+
+def test_without_a_way_to_spread_requests_outliers_are_passed_over_all_the_same() -> None:
+    scene = Scene(None, outliers=OutlierDetection(errors=1))
+    fail(scene, PODS[0])
+    assert set(scene.pods(30)) == {"b", "c"}
+
+
+def test_when_too_few_are_left_nobody_is_passed_over() -> None:
+    rule = OutlierDetection(errors=1, most_percent=100, panic_percent=50)
+    scene = Scene(None, outliers=rule)
+    fail(scene, PODS[0])
+    assert set(scene.pods(30)) == {"b", "c"}, "two thirds are left"
+    fail(scene, PODS[1])
+    assert set(scene.pods(30)) == set(NAMES), "one third is left"
+
+
+def test_when_all_are_outliers_all_are_asked() -> None:
+    scene = Scene(None, outliers=OutlierDetection(errors=1, most_percent=100))
+    for pod in PODS:
+        fail(scene, pod)
+    assert set(scene.pods(30)) == set(NAMES)
+
+
+@pytest.mark.parametrize("spread", [one for one in Spread if one is not Spread.CONSISTENT_HASH])
+def test_a_new_endpoint_comes_to_its_share_gradually(spread: Spread) -> None:
+    scene = Scene(LoadBalancing(spread, slow_start=100.0), *PODS[:2])
+    assert set(scene.pods(40)) == {"a", "b"}, "those that were there at first are not new"
+    scene.told.append(PODS[2])
+    shares = []
+    for scene.now in (1.0, 51.0, 102.0):
+        shares.append(Counter(scene.pods(600))["c"])
+    assert 0 < shares[0] < 60
+    assert 60 < shares[1] < 150
+    assert 150 < shares[2] < 250
+
+
+def test_a_new_endpoint_that_is_the_only_one_gets_everything() -> None:
+    scene = Scene(LoadBalancing(slow_start=100.0), *PODS[:1])
+    scene.pods(1)
+    scene.told = [*scene.told[:2], PODS[2]]
+    assert set(scene.pods(20)) == {"c"}

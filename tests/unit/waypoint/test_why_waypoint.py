@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.route import PathMatch, PathMatchKind, Redirect, RouteMatch, RouteRule, ValueMatch
 from mesh.snapshot import Put, Snapshot
-from mesh.traffic import Rate, Terms, TrafficPolicy
+from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Spread, Terms, TrafficPolicy
 from mesh.why import Explanation, Outcome
 from mesh.workload import AppProtocol, Port
 from tests.unit.waypoint.test_waypoint_plan import ECHO, OTHER, POD, TOURIST, WEB, route, to, under
@@ -133,3 +133,11 @@ def test_what_the_service_takes_is_told() -> None:
         "TrafficPolicy shop/calm takes 3 requests at a time",
     ]
     assert of("limit", explain(ECHO, POD)) == []
+
+
+def test_how_requests_are_spread_is_told() -> None:
+    balancing = LoadBalancing(Spread.CONSISTENT_HASH, HashOn(HashSource.HEADER, "x-user"))
+    policy = TrafficPolicy(ECHO.key, "shop", "calm", Terms(balancing=balancing))
+    assert [text for _, text in of("balancing", explain(ECHO, POD, policy))] == [
+        "TrafficPolicy shop/calm spreads requests by ConsistentHash of header x-user"
+    ]
