@@ -53,6 +53,8 @@ class HttpOutcome:
     route: str = ""
     """The rule that decided, as `<kind>/<namespace>/<name>#<rule>`; empty when no route was asked."""
     backend: str = ""
+    delayed: float = 0.0
+    """Seconds for which a TrafficPolicy had it held back, to see how its caller bears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ class Record:
     @property
     def flag(self) -> str:
         """The response flag, `-` for none."""
-        return self.refusal.reason.flag if self.refusal is not None else "-"
+        if self.refusal is not None:
+            return self.refusal.reason.flag
+        return "DI" if self.http is not None and self.http.delayed else "-"
 
 
 def log_fields(record: Record) -> Iterator[tuple[str, str | int]]:
@@ -167,6 +171,8 @@ def _http_fields(http: HttpOutcome) -> Iterator[tuple[str, str | int]]:
     for name, value in (("request_id", http.request_id), ("route", http.route), ("backend", http.backend)):
         if value:
             yield name, value
+    if http.delayed:
+        yield "fault_delay", f"{http.delayed * 1000:.0f}ms"
 
 
 def severe(record: Record) -> bool:

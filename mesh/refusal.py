@@ -49,6 +49,7 @@ class Reason(Enum):
     BROKEN_ROUTE = "broken-route", 500, "NC"
     OVER_LIMIT = "over-limit", 503, "UO"
     RATE_LIMITED = "rate-limited", 429, "RL"
+    FAULT_INJECTED = "fault-injected", 503, "FI"
     REQUEST_TIMEOUT = "request-timeout", 504, "UT"
     BACKEND_FAILED = "backend-failed", 503, "UC"
     CALLER_GONE = "caller-gone", 499, "DC"

@@ -103,6 +103,33 @@ class OutlierDetection:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """`percent` of the requests are held back for so many seconds before a backend is asked."""
+
+    seconds: float
+    percent: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """`percent` of the requests are answered with an error and no backend is asked. One of the statuses is there."""
+
+    status: int | None = None
+    """To callers that speak gRPC in gRPC's terms, unless `grpc_status` says what."""
+    grpc_status: int | None = None
+    """To callers that speak gRPC; without `status` others are spared."""
+    percent: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What is done to requests so that it can be seen how callers bear it."""
+
+    delay: Delay | None = None
+    abort: Abort | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What a policy asks for; None is no limit, and the default."""
 
@@ -111,6 +138,7 @@ class Terms:
     """How many may be in progress at once."""
     balancing: LoadBalancing | None = None
     outliers: OutlierDetection | None = None
+    faults: Faults | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Answer:
     policy: str = ""
     dry_run: str = ""
     audit: str = ""
+    grpc_status: int | None = None
+    """What a gRPC caller is told; None: what the status means in gRPC."""
 
 
 def is_grpc(headers: Headers) -> bool:
@@ -42,7 +44,9 @@ def message(answer: Answer, request: RequestHead | None) -> tuple[ResponseHead, 
     A request that no rule matches stays a plain 404, which gRPC callers take for UNIMPLEMENTED.
     """
     if request is not None and is_grpc(request.headers) and answer.status >= 400 and answer.status != 404:
-        code = _GRPC_STATUS.get(answer.status, _UNKNOWN)
+        code = answer.grpc_status
+        if code is None:
+            code = _GRPC_STATUS.get(answer.status, _UNKNOWN)
         text = answer.text or (answer.refusal.reason.value if answer.refusal is not None else "")
         fields = (
             (b"content-type", b"application/grpc"),

@@ -17,6 +17,7 @@ from waypoint import sniff
 from waypoint.answer import Answer
 from waypoint.callee import resolve
 from waypoint.endpoint import Endpoint
+from waypoint.faults import aborted, delay
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
@@ -159,7 +160,7 @@ class Conversation:
             return Answer(503, "no such service here", refusal=question)
         decision = plan(question, request)
         traffic = self._traffic
-        return decision if traffic is None else self._limited(traffic, decision)
+        return decision if traffic is None else self._under(traffic, request, decision)
 
     def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
         """The endpoint for one more attempt."""
@@ -178,13 +179,20 @@ class Conversation:
 
     # ----
 
-    def _limited(self, traffic: TrafficPolicy, decision: Forward | Answer) -> Forward | Answer:
-        """The decision, or that the service takes no more. What no backend is asked for counts for nothing."""
+    def _under(self, traffic: TrafficPolicy, request: RequestHead, decision: Forward | Answer) -> Forward | Answer:
+        """The decision under the service's policy: perhaps a fault, or that the service takes no more.
+
+        What no backend is asked for counts for nothing.
+        """
         if isinstance(decision, Answer):
             return decision
-        refused = self._scene.limits.enter(traffic, self._arrival.identity, trio.current_time())
+        scene, injected = self._scene, traffic.terms.faults
+        refused = aborted(injected, traffic.title, request, scene.dice) if injected is not None else None
         if refused is None:
-            return replace(decision, counted=traffic.service)
+            refused = scene.limits.enter(traffic, self._arrival.identity, trio.current_time())
+        if refused is None:
+            held = delay(injected, scene.dice) if injected is not None else 0.0
+            return replace(decision, counted=traffic.service, delay=held)
         choice, policy, dry_run, audit = decision.choice, decision.policy, decision.dry_run, decision.audit
         return replace(refused, choice=choice, policy=policy, dry_run=dry_run, audit=audit)
 

@@ -105,6 +105,8 @@ class Forward:
     """The key of the policy that allowed it, where one did."""
     dry_run: str = ""
     """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
+    delay: float = 0.0
+    """By how much it is held back first."""
     counted: str = ""
     """The service among whose requests in progress it counts, where these are limited."""
     audit: str = ""

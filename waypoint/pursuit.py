@@ -89,7 +89,7 @@ class Pursuit:
         """The plan, with the endpoint of the newest attempt."""
 
     def start(self) -> None:
-        """Make the first attempt."""
+        """Make the first attempt, at once or after the delay that is wanted."""
         forward = self.forward
         if self._caller_http2:
             self._heed(deadline.given(forward.request))
@@ -98,7 +98,10 @@ class Pursuit:
         if forward.retry is not None:
             self._content.keep(_KEPT)
             self._scene.budgets.began(forward.endpoint.key_of_service)
-        self._try(1)
+        if forward.delay:
+            self._wait = self._scene.deadlines.after(forward.delay, lambda: self._try(1))
+        else:
+            self._try(1)
 
     def answered(self, head: ResponseHead) -> None:
         """The head of an attempt's answer has come: its endpoint is there, and this fast."""

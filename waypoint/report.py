@@ -126,4 +126,5 @@ def _http(outcome: Outcome, choice: Choice | None, endpoint: Endpoint | None) ->
         request_id=(value(request.headers, b"x-request-id") or b"").decode("latin-1"),
         route=f"{route.kind.value}/{route.namespace}/{route.name}#{choice.number}" if choice and route else "",
         backend=service.key if service is not None else "",
+        delayed=outcome.forward.delay if outcome.forward is not None else 0.0,
     )

@@ -128,6 +128,11 @@ def _limits(question: Question) -> Iterator[Step]:
         yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")
     if policy.terms.requests is not None:
         yield Step("limit", f"{policy.title} takes {policy.terms.requests} requests at a time")
+    if (injected := policy.terms.faults) is not None:
+        if (abort := injected.abort) is not None:
+            yield Step("fault", f"{policy.title} aborts {abort.percent:g} % of requests", Outcome.BESIDE)
+        if (held := injected.delay) is not None:
+            yield Step("fault", f"{policy.title} holds {held.percent:g} % of requests back for {held.seconds:g} s")
     if (balancing := policy.terms.balancing) is not None:
         on = balancing.hash_on
         by = f" of {on.source.value.lower()} {on.name}".rstrip() if on is not None else ""

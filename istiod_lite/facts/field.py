@@ -149,6 +149,18 @@ class Field:
             return self.value
         return default
 
+    def number(self, default: float, low: float, high: float) -> float:
+        """A number, whole or not, within bounds, both included."""
+        if not self.given:
+            return default
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            self.fault(f"a number belongs here, this is {kind_of(self.value)}", f"from {low:g} to {high:g}")
+        elif not low <= self.value <= high:
+            self.fault(f"{self.value} is out of range", f"from {low:g} to {high:g}")
+        else:
+            return float(self.value)
+        return default
+
     def port(self) -> int:
         """A port number, 0 if absent."""
         return self.integer(0, 1, 65535)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from istiod_lite.facts.faults import read_faults
 from istiod_lite.facts.field import DNS_NAME, GROUP, KIND
 from istiod_lite.facts.loadbalancing import read_load_balancing
 from istiod_lite.facts.metadata import Metadata, read_metadata
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 POLICY_GROUP: Final = "policy.ambit-mesh.dev"
 _MOST: Final = 1_000_000
 _LONGEST: Final = 3600.0
-_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing", "outlierDetection")
+_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing", "outlierDetection", "faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def _read_terms(spec: Field) -> Terms:
         requests=spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None,
         balancing=read_load_balancing(spec["loadBalancing"]),
         outliers=read_outlier_detection(spec["outlierDetection"]),
+        faults=read_faults(spec["faults"]),
     )
 
 

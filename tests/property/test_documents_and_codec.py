@@ -45,7 +45,20 @@ from mesh.route import (
     ValueMatch,
 )
 from mesh.snapshot import Snapshot, key_of
-from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import (
+    Abort,
+    Delay,
+    Faults,
+    HashOn,
+    HashSource,
+    LoadBalancing,
+    OutlierDetection,
+    Rate,
+    Share,
+    Spread,
+    Terms,
+    TrafficPolicy,
+)
 from mesh.workload import (
     ApplicationTunnel,
     AppProtocol,
@@ -230,7 +243,11 @@ outliers = st.builds(
     percents,
     percents,
 )
-terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing), maybe(outliers))
+parts = st.floats(0, 100)
+errors, codes = st.integers(400, 599), st.integers(1, 16)
+aborts = st.builds(Abort, errors, maybe(codes), parts) | st.builds(Abort, st.none(), codes, parts)
+faults = st.builds(Faults, maybe(st.builds(Delay, spans, parts)), maybe(aborts))
+terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing), maybe(outliers), maybe(faults))
 traffic = st.builds(TrafficPolicy, names, names, names, terms)
 
 READ = {

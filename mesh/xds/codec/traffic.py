@@ -6,7 +6,20 @@ from dataclasses import fields
 from math import isfinite
 from typing import Final
 
-from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import (
+    Abort,
+    Delay,
+    Faults,
+    HashOn,
+    HashSource,
+    LoadBalancing,
+    OutlierDetection,
+    Rate,
+    Share,
+    Spread,
+    Terms,
+    TrafficPolicy,
+)
 from mesh.xds.pb import waypoint_pb2 as pb
 
 _SHARES: Final = {Share.CALLER: pb.Share.SHARE_CALLER, Share.SERVICE: pb.Share.SHARE_SERVICE}
@@ -41,6 +54,7 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
         requests=terms.requests,
         balancing=_balancing_message(terms.balancing) if terms.balancing is not None else None,
         outliers=_outliers_message(terms.outliers) if terms.outliers is not None else None,
+        faults=_faults_message(terms.faults) if terms.faults is not None else None,
     )
 
 
@@ -54,6 +68,7 @@ def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
         requests=requests,
         balancing=_balancing(message.balancing) if message.HasField("balancing") else None,
         outliers=_outliers(message.outliers) if message.HasField("outliers") else None,
+        faults=_faults(message.faults) if message.HasField("faults") else None,
     )
     return TrafficPolicy(message.service, message.namespace, message.name, terms)
 
@@ -113,6 +128,37 @@ def _outliers(message: pb.OutlierDetection) -> OutlierDetection:
         raise ValueError("an endpoint is no outlier after 0 errors")
     given = {name: getattr(message, name) for name in _OUTLIERS if name not in _MAYBE or message.HasField(name)}
     return OutlierDetection(**given)
+
+
+def _faults_message(faults: Faults) -> pb.Faults:
+    delay, abort = faults.delay, faults.abort
+    return pb.Faults(
+        delay=pb.Delay(seconds=delay.seconds, percent=delay.percent) if delay is not None else None,
+        abort=pb.Abort(status=abort.status, grpc_status=abort.grpc_status, percent=abort.percent)
+        if abort is not None
+        else None,
+    )
+
+
+def _faults(message: pb.Faults) -> Faults:
+    delay, abort = message.delay, message.abort
+    for one in (delay, abort):
+        if not 0 <= one.percent <= 100:
+            raise ValueError(f"{one.percent:g} percent of requests cannot be")
+    return Faults(
+        Delay(_seconds(delay.seconds, "of a delay"), delay.percent) if message.HasField("delay") else None,
+        _abort(abort) if message.HasField("abort") else None,
+    )
+
+
+def _abort(message: pb.Abort) -> Abort:
+    status = message.status if message.HasField("status") else None
+    grpc_status = message.grpc_status if message.HasField("grpc_status") else None
+    if status is None and grpc_status is None:
+        raise ValueError("an abort without a status")
+    if (status is not None and not 400 <= status <= 599) or (grpc_status is not None and not 1 <= grpc_status <= 16):
+        raise ValueError(f"status {status or grpc_status} is no error")
+    return Abort(status, grpc_status, message.percent)
 
 
 def _seconds(value: float, what: str) -> float:

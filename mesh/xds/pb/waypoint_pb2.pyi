@@ -334,7 +334,7 @@ class Target(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers")
+    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers", "faults")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +342,7 @@ class TrafficPolicy(_message.Message):
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     BALANCING_FIELD_NUMBER: _ClassVar[int]
     OUTLIERS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
     service: str
     namespace: str
     name: str
@@ -349,7 +350,8 @@ class TrafficPolicy(_message.Message):
     requests: int
     balancing: LoadBalancing
     outliers: OutlierDetection
-    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ...) -> None: ...
+    faults: Faults
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ..., faults: _Optional[_Union[Faults, _Mapping]] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("requests", "per", "burst", "share")
@@ -406,3 +408,29 @@ class OutlierDetection(_message.Message):
     most_percent: int
     panic_percent: int
     def __init__(self, errors: _Optional[int] = ..., gateway_errors: _Optional[int] = ..., success_percent: _Optional[int] = ..., least_requests: _Optional[int] = ..., interval: _Optional[float] = ..., retry_after: _Optional[bool] = ..., ejection: _Optional[float] = ..., most_percent: _Optional[int] = ..., panic_percent: _Optional[int] = ...) -> None: ...
+
+class Faults(_message.Message):
+    __slots__ = ("delay", "abort")
+    DELAY_FIELD_NUMBER: _ClassVar[int]
+    ABORT_FIELD_NUMBER: _ClassVar[int]
+    delay: Delay
+    abort: Abort
+    def __init__(self, delay: _Optional[_Union[Delay, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ...) -> None: ...
+
+class Delay(_message.Message):
+    __slots__ = ("seconds", "percent")
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    percent: float
+    def __init__(self, seconds: _Optional[float] = ..., percent: _Optional[float] = ...) -> None: ...
+
+class Abort(_message.Message):
+    __slots__ = ("status", "grpc_status", "percent")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    GRPC_STATUS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    status: int
+    grpc_status: int
+    percent: float
+    def __init__(self, status: _Optional[int] = ..., grpc_status: _Optional[int] = ..., percent: _Optional[float] = ...) -> None: ...

@@ -12,7 +12,20 @@ from istiod_lite.compile import Settings, compile_world
 from istiod_lite.object import ObjectKey
 from istiod_lite.publish import Publication, publish
 from istiod_lite.status import document, statuses
-from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Rate, Share, Spread, Terms, TrafficPolicy
+from mesh.traffic import (
+    Abort,
+    Delay,
+    Faults,
+    HashOn,
+    HashSource,
+    LoadBalancing,
+    OutlierDetection,
+    Rate,
+    Share,
+    Spread,
+    Terms,
+    TrafficPolicy,
+)
 from mesh.xds.resource import WAYPOINT_TRAFFIC
 from tests.unit.istiod_lite.test_statuses import GATEWAY, NAMESPACE, READY, SERVICES
 
@@ -127,6 +140,42 @@ def test_an_outlier_that_cannot_be_is_refused(problems_of, detection: str, field
 
 
 @pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        ("{delay: {duration: 2s}}", Faults(Delay(2.0))),
+        ("{delay: {duration: 500ms, percent: 0.5}, abort: {httpStatus: 503, percent: 10}}",
+         Faults(Delay(0.5, 0.5), Abort(503, None, 10.0))),
+        ("{abort: {grpcStatus: UNAVAILABLE}}", Faults(None, Abort(None, 14))),
+        ("{abort: {grpcStatus: UNAUTHENTICATED, httpStatus: 401}}", Faults(None, Abort(401, 16))),
+    ],
+)  # fmt: skip
+def test_wanted_faults_are_told(world_of, faults: str, expected: Faults) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], faults: {faults}}}"
+    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
+    assert found.terms == Terms(faults=expected)
+
+
+@pytest.mark.parametrize(
+    ("faults", "field"),
+    [
+        ("{}", ""),
+        ("{delay: {}}", ".delay.duration"),
+        ("{delay: {duration: 0s}}", ".delay.duration"),
+        ("{delay: {duration: 1s, percent: 101}}", ".delay.percent"),
+        ("{delay: {duration: 1s, percent: most}}", ".delay.percent"),
+        ("{abort: {percent: 5}}", ".abort"),
+        ("{abort: {httpStatus: 200}}", ".abort.httpStatus"),
+        ("{abort: {grpcStatus: OK}}", ".abort.grpcStatus"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(problems_of, faults: str, field: str) -> None:
+    spec = f"{{targetRefs: [{{kind: Service, name: cart}}], faults: {faults}}}"
+    problems = {one.field: one for one in problems_of(policy(spec))}
+    assert problems.keys() == {f"spec.faults{field}"}
+    assert all(one.mend for one in problems.values())
+
+
+@pytest.mark.parametrize(
     ("balancing", "field"),
     [
         ("{}", "policy"),
@@ -217,6 +266,9 @@ def test_without_a_ready_waypoint_nobody_keeps_to_it(world_of) -> None:
         "loadBalancing.hashOn.cookie",
         "outlierDetection",
         "outlierDetection.successRate",
+        "faults",
+        "faults.delay",
+        "faults.abort",
     ],
 )
 def test_the_schema_for_api_servers_has_the_fields_that_are_read(problems_of, place: str) -> None:

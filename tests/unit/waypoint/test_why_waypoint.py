@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.route import PathMatch, PathMatchKind, Redirect, RouteMatch, RouteRule, ValueMatch
 from mesh.snapshot import Put, Snapshot
-from mesh.traffic import HashOn, HashSource, LoadBalancing, Rate, Spread, Terms, TrafficPolicy
+from mesh.traffic import Abort, Delay, Faults, HashOn, HashSource, LoadBalancing, Rate, Spread, Terms, TrafficPolicy
 from mesh.why import Explanation, Outcome
 from mesh.workload import AppProtocol, Port
 from tests.unit.waypoint.test_waypoint_plan import ECHO, OTHER, POD, TOURIST, WEB, route, to, under
@@ -140,4 +140,12 @@ def test_how_requests_are_spread_is_told() -> None:
     policy = TrafficPolicy(ECHO.key, "shop", "calm", Terms(balancing=balancing))
     assert [text for _, text in of("balancing", explain(ECHO, POD, policy))] == [
         "TrafficPolicy shop/calm spreads requests by ConsistentHash of header x-user"
+    ]
+
+
+def test_wanted_faults_are_told() -> None:
+    policy = TrafficPolicy(ECHO.key, "shop", "chaos", Terms(faults=Faults(Delay(2.0, 10.0), Abort(503, percent=1.0))))
+    assert [text for _, text in of("fault", explain(ECHO, POD, policy))] == [
+        "TrafficPolicy shop/chaos aborts 1 % of requests",
+        "TrafficPolicy shop/chaos holds 10 % of requests back for 2 s",
     ]
