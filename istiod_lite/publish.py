@@ -1,7 +1,7 @@
 """From a snapshot to what is served: the catalog of resources, and who may see which of them.
 
-A waypoint sees the routes and traffic policies of the services that it serves, and the policies that are attached to
-it, to such a service or to all waypoints. Everything else is for everybody.
+A waypoint sees the routes and traffic policies of the services that it serves, and the policies and request
+authentications that are attached to it, to such a service or to all waypoints. Everything else is for everybody.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from mesh.authentication import RequestAuthentication
 from mesh.policy import Policy, Scope, Target
 from mesh.route import Route
 from mesh.snapshot import Snapshot, key_of
@@ -77,13 +78,15 @@ def _former(value: Resource, snapshot: Snapshot) -> Resource | None:
             return snapshot.routes.get(value.key)
         case TrafficPolicy():
             return snapshot.traffic.get(value.key)
+        case RequestAuthentication():
+            return snapshot.authentications.get(value.key)
 
 
 def _audience(value: Resource, snapshot: Snapshot, service_key: Callable[[str, str], str]) -> frozenset[str] | None:
     match value:
         case Route() | TrafficPolicy():
             return _serving(value.service, snapshot)
-        case Policy(scope=Scope.TARGET):
+        case Policy(scope=Scope.TARGET) | RequestAuthentication():
             seen: set[str] = set()
             for target in value.targets:
                 match target.kind:

@@ -88,6 +88,14 @@ class HeaderMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimMatch:
+    """A condition on a claim of the request's token, by its path; any of the claim's values may satisfy it."""
+
+    path: tuple[str, ...]
+    value: TextMatch
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Conditions on a call that must all hold; one with no condition at all holds for nothing."""
 
@@ -111,6 +119,10 @@ class Match:
     not_hosts: tuple[TextMatch, ...] = ()
     headers: tuple[HeaderMatch, ...] = ()
     not_headers: tuple[HeaderMatch, ...] = ()
+    request_principals: tuple[TextMatch, ...] = ()
+    not_request_principals: tuple[TextMatch, ...] = ()
+    claims: tuple[ClaimMatch, ...] = ()
+    not_claims: tuple[ClaimMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

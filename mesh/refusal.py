@@ -24,6 +24,7 @@ class Reason(Enum):
     BAD_REQUEST = "bad-request", 400, "-"
     ADDRESS_MISMATCH = "address-mismatch", 400, "-"
     POLICY_DENIED = "policy-denied", 401, "DENY"
+    UNAUTHENTICATED = "unauthenticated", 401, "UAEX"
     UNKNOWN_WORKLOAD = "unknown-workload", 503, "CONNECT"
     UNKNOWN_DESTINATION = "unknown-destination", 503, "CONNECT"
     UNKNOWN_PORT = "unknown-port", 503, "CONNECT"

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from mesh.address import IP, NetworkAddress
+from mesh.authentication import RequestAuthentication
 from mesh.index import Index
 from mesh.policy import Policy, Scope
 from mesh.route import Route
 from mesh.traffic import TrafficPolicy
 from mesh.workload import GatewayAddress, NamespacedHostname, Service, TunnelProtocol, Workload
 
-Resource = Workload | Service | Policy | Route | TrafficPolicy
+Resource = Workload | Service | Policy | Route | TrafficPolicy | RequestAuthentication
 
-_R = TypeVar("_R", Workload, Service, Policy, Route, TrafficPolicy)
+_R = TypeVar("_R", Workload, Service, Policy, Route, TrafficPolicy, RequestAuthentication)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Put:
 class Drop:
     """A resource that is gone: its type and its key (a workload's uid, else `key`)."""
 
-    kind: type[Workload | Service | Policy | Route | TrafficPolicy]
+    kind: type[Resource]
     key: str
 
 
@@ -54,6 +55,7 @@ class Snapshot:
     routes: Mapping[str, Route] = field(default_factory=dict)
     traffic: Mapping[str, TrafficPolicy] = field(default_factory=dict)
     """By the key of the service that each is for."""
+    authentications: Mapping[str, RequestAuthentication] = field(default_factory=dict)
     _indices: Indices | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,10 +88,10 @@ class Snapshot:
             return self
         views = {kind: tables[kind] if kind in tables else self._table(kind) for kind in _TABLES}
         indices = self._found.after(replaced)
-        return Snapshot(views[Workload], views[Service], views[Policy], views[Route], views[TrafficPolicy], indices)
+        return Snapshot(**{_TABLES[kind]: view for kind, view in views.items()}, _indices=indices)
 
     def resources(self) -> Iterator[Resource]:
-        """Everything in it: workloads, services, policies, routes, traffic, each in the order of their keys."""
+        """Everything in it, kind by kind, each in the order of their keys."""
         for kind in _TABLES:
             yield from (resource for _, resource in sorted(self._table(kind).items()))
 
@@ -152,6 +154,7 @@ _TABLES: Final = {
     Policy: "policies",
     Route: "routes",
     TrafficPolicy: "traffic",
+    RequestAuthentication: "authentications",
 }
 
 

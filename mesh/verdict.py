@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mesh.address import IP, Address
 from mesh.identity import Identity
-from mesh.policy import Action, Clause, HeaderMatch, Match, Network, Policy, ServiceAccount, TextMatch
+from mesh.policy import Action, ClaimMatch, Clause, HeaderMatch, Match, Network, Policy, ServiceAccount, TextMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,18 @@ class HttpCall:
     host: str
     headers: tuple[tuple[str, str], ...] = ()
     """Those that policies ask for, by name; several lines of one are joined by a comma (RFC 9110, section 5.3)."""
+    principal: str = ""
+    """Whom a valid token names, `issuer/subject`; "" for a request without one."""
+    claims: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    """The claims of that token that policies ask for, by their path."""
 
     def header(self, name: str) -> str:
         """The header's value, "" if there is none."""
         return next((value for key, value in self.headers if key == name), "")
+
+    def claim(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The claim's values, none if the token does not have it or there is no token."""
+        return next((values for key, values in self.claims if key == path), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +98,19 @@ def _decide(enforced: Sequence[Policy], call: Call) -> Verdict:
 
 def headers_asked(policies: Iterable[Policy]) -> frozenset[str]:
     """The headers that policies look at."""
-    matches = (
-        match for policy in policies for rule in policy.rules for clause in rule.clauses for match in clause.matches
-    )
-    return frozenset(one.name for match in matches for one in (*match.headers, *match.not_headers))
+    return frozenset(one.name for match in _matches(policies) for one in (*match.headers, *match.not_headers))
+
+
+def claims_asked(policies: Iterable[Policy]) -> frozenset[tuple[str, ...]]:
+    """The claims that policies look at, by their path."""
+    return frozenset(one.path for match in _matches(policies) for one in (*match.claims, *match.not_claims))
+
+
+def _matches(policies: Iterable[Policy]) -> Iterator[Match]:
+    for policy in policies:
+        for rule in policy.rules:
+            for clause in rule.clauses:
+                yield from clause.matches
 
 
 def would_match(policy: Policy, call: Call) -> bool:
@@ -170,6 +187,10 @@ def _headers(wanted: Iterable[HeaderMatch], http: HttpCall) -> bool:
     return any(one.value.holds(http.header(one.name)) for one in wanted)
 
 
+def _claims(wanted: Iterable[ClaimMatch], http: HttpCall) -> bool:
+    return any(one.value.holds(value) for one in wanted for value in http.claim(one.path))
+
+
 def _namespace_of(call: Call) -> str:
     return call.identity.namespace if call.identity is not None else ""
 
@@ -206,6 +227,10 @@ _CHECKS: Final[dict[str, Callable[..., bool]]] = {
     "not_hosts": _http(_host, wanted=False),
     "headers": _http(_headers, wanted=True),
     "not_headers": _http(_headers, wanted=False),
+    "request_principals": _http(lambda v, http: _texts(v, http.principal), wanted=True),
+    "not_request_principals": _http(lambda v, http: _texts(v, http.principal), wanted=False),
+    "claims": _http(_claims, wanted=True),
+    "not_claims": _http(_claims, wanted=False),
 }
 
 if _CHECKS.keys() != {field.name for field in fields(Match)}:

@@ -30,6 +30,8 @@ class Answer:
     audit: str = ""
     grpc_status: int | None = None
     """What a gRPC caller is told; None: what the status means in gRPC."""
+    secret: frozenset[bytes] = frozenset()
+    """As in waypoint.plan.Forward."""
 
 
 def is_grpc(headers: Headers) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mesh.address import IP, Address, HostPort, parse_authority
+from mesh.authentication import JwtRule, RequestAuthentication
 from mesh.policy import Policy, Target
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
@@ -104,17 +105,24 @@ def speech(snapshot: Snapshot, callee: Callee) -> Speech:
 
 def policies(snapshot: Snapshot, here: Gateway, callee: Callee) -> tuple[Policy, ...]:
     """The policies that are in force here: those whose targets are this Gateway, its class, or the service called."""
-    wanted = {Target("Gateway", here.namespace, here.name)}
-    if callee.service is not None:
-        kind = "Service" if callee.service.canonical else "ServiceEntry"
-        wanted.add(Target(kind, callee.service.namespace, callee.service.name))
-    of_class = Target("GatewayClass", "", here.class_name)
-    return tuple(
-        policy
-        for _, policy in sorted(snapshot.policies.items())
-        if not wanted.isdisjoint(policy.targets)
-        or (policy.namespace == here.root_namespace and of_class in policy.targets)
-    )
+    return tuple(one for _, one in sorted(snapshot.policies.items()) if _concerns(here, callee, one))
+
+
+def jwt_rules(snapshot: Snapshot, here: Gateway, callee: Callee) -> tuple[JwtRule, ...]:
+    """The rules for tokens that are in force here: those of request authentications with such targets."""
+    found = (one for _, one in sorted(snapshot.authentications.items()) if _concerns(here, callee, one))
+    return tuple(rule for one in found for rule in one.rules)
+
+
+def _concerns(here: Gateway, callee: Callee, what: Policy | RequestAuthentication) -> bool:
+    if Target("Gateway", here.namespace, here.name) in what.targets:
+        return True
+    service = callee.service
+    if service is not None:
+        kind = "Service" if service.canonical else "ServiceEntry"
+        if Target(kind, service.namespace, service.name) in what.targets:
+            return True
+    return what.namespace == here.root_namespace and Target("GatewayClass", "", here.class_name) in what.targets
 
 
 def _at(snapshot: Snapshot, here: Gateway, wanted: Address) -> Callee | Refusal:

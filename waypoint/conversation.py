@@ -22,7 +22,7 @@ from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
-from waypoint.plan import Caller, Forward, Question, admitted, another, authorize_request, plan
+from waypoint.plan import Caller, Forward, Question, another, plan, still_allowed
 from waypoint.report import Arrival, of_connection, of_request, source_of
 from waypoint.sniff import Sniffed
 
@@ -82,9 +82,9 @@ class Conversation:
             if isinstance(question, Refusal):
                 passage.refuse(question)
             elif request is not None:
-                verdict = authorize_request(question, admitted(request))
-                if not verdict.allowed:
-                    passage.refuse(Refusal(Reason.POLICY_DENIED, verdict.why))
+                refusal = still_allowed(question, request)
+                if refusal is not None:
+                    passage.refuse(refusal)
 
     def sweep(self, now: float) -> None:
         """End it in order if it has been idle for long."""
@@ -193,8 +193,14 @@ class Conversation:
         if refused is None:
             held = delay(injected, scene.dice) if injected is not None else 0.0
             return replace(decision, counted=traffic.service, delay=held)
-        choice, policy, dry_run, audit = decision.choice, decision.policy, decision.dry_run, decision.audit
-        return replace(refused, choice=choice, policy=policy, dry_run=dry_run, audit=audit)
+        return replace(
+            refused,
+            choice=decision.choice,
+            policy=decision.policy,
+            dry_run=decision.dry_run,
+            audit=decision.audit,
+            secret=decision.secret,
+        )
 
     def _asked(self) -> Question | Refusal:
         """The question that every request here asks, under the configuration in force now."""
@@ -218,6 +224,7 @@ class Conversation:
                     health=scene.health,
                     now=trio.current_time,
                     balancer=scene.balancer,
+                    wall=scene.wall,
                 )
         return self._question
 

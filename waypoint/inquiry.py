@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
@@ -43,7 +44,7 @@ def _explained(snapshot: Snapshot, here: Gateway, asked: Sequence[tuple[str, str
     caller = Caller(Identity.parse(one["peer"]), parse_ip(one["source"]))
     headers = tuple(_header(text) for name, text in asked if name == "header")
     request = RequestHead(one["method"].encode(), one["host"].encode(), one["path"].encode(), headers, ends=True)
-    return requested(Question(snapshot, here, callee, caller, _first), request)
+    return requested(Question(snapshot, here, callee, caller, _first, wall=time.time), request)
 
 
 def _header(text: str) -> tuple[bytes, bytes]:

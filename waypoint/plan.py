@@ -1,6 +1,6 @@
 """What is done with a request, or with a connection whose content is opaque. Pure.
 
-    authorize -> the caller's routes -> the best rule -> its filters -> a backend by weight -> an endpoint
+    identify -> authorize -> the caller's routes -> the best rule -> its filters -> a backend by weight -> an endpoint
 
 Without routes a request goes to the service that was called, as it came. With routes, what no rule matches is 404, the
 share of a backend that cannot be is 500, and a service without a usable endpoint is 503. Only the callee's own routes
@@ -21,24 +21,23 @@ from mesh.policy import Policy
 from mesh.refusal import Reason, Refusal
 from mesh.route import Backend, Choice, Filter, HeaderModifier, Redirect, Retry, applicable
 from mesh.snapshot import Snapshot
-from mesh.verdict import Call, HttpCall, Verdict, authorize, headers_asked
+from mesh.verdict import Call, HttpCall, Verdict, authorize, claims_asked, headers_asked
 from mesh.workload import AppProtocol, Service
 from waypoint import filters
+from waypoint.admission import admitted, http_call
 from waypoint.affinity import Affinity
 from waypoint.answer import Answer
+from waypoint.authentication import Authentication, Identified, authentication
 from waypoint.balancer import Balancer
-from waypoint.callee import Callee, Gateway, policies
+from waypoint.callee import Callee, Gateway, jwt_rules, policies
 from waypoint.cors import cors_of, preflight
 from waypoint.endpoint import Endpoint, Ends
 from waypoint.http.events import RequestHead
-from waypoint.path import normal
 from waypoint.selection import bound, select
 from waypoint.table import Table, table
 
 _VERDICTS: Final = 256
 """Verdicts kept for a question; callers that ask for ever new paths have no more."""
-_NEVER_FROM_A_CALLER: Final = frozenset({b"x-forwarded-client-cert"})
-"""Fields by which a backend might take a caller for somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,15 @@ class Caller:
 class Memo:
     """What follows from a question alone: worked out once, for all requests that ask it."""
 
-    __slots__ = ("asked", "ends", "policies", "table", "verdicts")
+    __slots__ = ("asked", "authentication", "claims", "ends", "policies", "table", "verdicts")
 
     def __init__(self) -> None:
         self.policies: tuple[Policy, ...] | None = None
         self.asked: frozenset[str] = frozenset()
         """The headers that the policies ask for."""
+        self.claims: frozenset[tuple[str, ...]] = frozenset()
+        """The claims of a token that they ask for."""
+        self.authentication: Authentication | None = None
         self.verdicts: dict[HttpCall, Verdict] = {}
         self.table: Table | None = None
         self.ends: dict[tuple[str, int], Ends] = {}
@@ -83,6 +85,8 @@ class Question:
     """The time on the clock of `health`; the question outlives many requests."""
     balancer: Balancer = field(default_factory=Balancer, compare=False, repr=False)
     """Chooses where the service's policy says how."""
+    wall: Callable[[], float] = _beginning
+    """The time by which tokens are valid, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +115,37 @@ class Forward:
     """The service among whose requests in progress it counts, where these are limited."""
     audit: str = ""
     """The keys of the AUDIT policies that match."""
+    secret: frozenset[bytes] = frozenset()
+    """The parameters of the request's query that no log may show."""
 
 
 def plan(question: Question, request: RequestHead) -> Forward | Answer:
     """Decide one request."""
     request = admitted(request)
-    verdict = authorize_request(question, request)
+    secret = _authentication(question).parameters
+    known = identify(question, request)
+    if isinstance(known, Answer):
+        return replace(known, secret=secret)
+    request = known.request
+    verdict = authorize_request(question, known)
     if verdict.allowed:
         decision = _routed(question, request)
     else:
         decision = Answer(403, "RBAC: access denied", refusal=Refusal(Reason.POLICY_DENIED, verdict.why))
-    if verdict.policy or verdict.dry_run or verdict.audit:
-        return replace(decision, policy=verdict.policy or "", dry_run=verdict.dry_run, audit=verdict.audit)
+    if verdict.policy or verdict.dry_run or verdict.audit or secret:
+        return replace(
+            decision, policy=verdict.policy or "", dry_run=verdict.dry_run, audit=verdict.audit, secret=secret
+        )
     return decision
+
+
+def still_allowed(question: Question, request: RequestHead) -> Refusal | None:
+    """Why a request, as its caller sent it, would be refused now; None if it would not."""
+    known = identify(question, admitted(request))
+    if isinstance(known, Answer):
+        return known.refusal
+    verdict = authorize_request(question, known)
+    return None if verdict.allowed else Refusal(Reason.POLICY_DENIED, verdict.why)
 
 
 def plan_opaque(question: Question) -> Endpoint | Refusal:
@@ -135,26 +157,17 @@ def plan_opaque(question: Question) -> Endpoint | Refusal:
     return _called(question, bound(question, service, None) if service is not None else None)
 
 
-def admitted(request: RequestHead) -> RequestHead:
-    """The request as everybody behind this point sees it: its path in normal form, without fields to be forged."""
-    path = normal(request.path)
-    headers = request.headers
-    for name, _ in headers:
-        if name in _NEVER_FROM_A_CALLER:
-            headers = tuple(pair for pair in headers if pair[0] not in _NEVER_FROM_A_CALLER)
-            break
-    if path == request.path and headers is request.headers:
-        return request
-    return replace(request, path=path, headers=headers)
+def identify(question: Question, request: RequestHead) -> Identified | Answer:
+    """Whom a request is from by its token, if one is looked for, or why it is refused for it."""
+    rules = _authentication(question)
+    return rules.identify(request, question.wall()) if rules.sources else Identified(request)
 
 
-def authorize_request(question: Question, request: RequestHead) -> Verdict:
+def authorize_request(question: Question, known: Identified) -> Verdict:
     """The verdict of the policies in force here on one request."""
-    path = request.path.partition(b"?")[0]
-    in_force = _policies(question)
-    headers = _asked_headers(request, question.memo.asked) if question.memo.asked else ()
-    http = HttpCall(_text(request.method), _text(path), _text(request.authority), headers)
-    verdicts = question.memo.verdicts
+    in_force, memo = _policies(question), question.memo
+    http = http_call(known, memo.asked, memo.claims)
+    verdicts = memo.verdicts
     verdict = verdicts.get(http)
     if verdict is None:
         if len(verdicts) >= _VERDICTS:
@@ -313,21 +326,17 @@ def _policies(question: Question) -> tuple[Policy, ...]:
     if found is None:
         found = question.memo.policies = policies(question.snapshot, question.here, question.callee)
         question.memo.asked = headers_asked(found)
+        question.memo.claims = claims_asked(found)
+    return found
+
+
+def _authentication(question: Question) -> Authentication:
+    found = question.memo.authentication
+    if found is None:
+        rules = jwt_rules(question.snapshot, question.here, question.callee)
+        found = question.memo.authentication = authentication(rules)
     return found
 
 
 def _call(question: Question, http: HttpCall | None) -> Call:
     return Call(question.caller.identity, question.caller.ip, question.callee.address, http)
-
-
-def _asked_headers(request: RequestHead, asked: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for raw, value in request.headers:
-        name = _text(raw)
-        if name in asked:
-            found[name] = f"{found[name]},{_text(value)}" if name in found else _text(value)
-    return tuple(sorted(found.items()))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("latin-1")

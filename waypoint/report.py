@@ -8,14 +8,15 @@ from mesh.address import Address
 from mesh.identity import Identity
 from mesh.record import Event, HttpOutcome, Party, Record, Reporter
 from mesh.refusal import Refusal
-from mesh.route import Choice
 from mesh.snapshot import Snapshot
 from mesh.trace import TRACEPARENT, TraceContext
-from waypoint.answer import is_grpc
+from waypoint.answer import Answer, is_grpc
+from waypoint.authentication import without_secrets
 from waypoint.callee import Callee, Gateway
 from waypoint.endpoint import Endpoint
 from waypoint.http.events import RequestHead, value
 from waypoint.outcome import Outcome
+from waypoint.plan import Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def of_request(source: Party, callee: Callee | Refusal, outcome: Outcome, *, now
         dry_run=decided.dry_run if decided is not None else "",
         audit=decided.audit if decided is not None else "",
         trace=_trace(outcome.request),
-        http=_http(outcome, decided.choice if decided is not None else None, endpoint),
+        http=_http(outcome, decided, endpoint),
     )
 
 
@@ -112,14 +113,16 @@ def _trace(request: RequestHead | None) -> str:
     return parent.trace if parent is not None else ""
 
 
-def _http(outcome: Outcome, choice: Choice | None, endpoint: Endpoint | None) -> HttpOutcome:
+def _http(outcome: Outcome, decided: Forward | Answer | None, endpoint: Endpoint | None) -> HttpOutcome:
     request = outcome.request or RequestHead(b"", b"", b"")
+    choice = decided.choice if decided is not None else None
+    secret: frozenset[bytes] = decided.secret if decided is not None else frozenset()
     route = choice.route if choice is not None else None
     service = endpoint.service if endpoint is not None else None
     return HttpOutcome(
         method=request.method.decode("latin-1"),
         host=request.authority.decode("latin-1"),
-        path=request.path.decode("latin-1"),
+        path=without_secrets(request.path, secret).decode("latin-1"),
         protocol="grpc" if is_grpc(request.headers) else "http",
         status=outcome.status,
         grpc_status=outcome.grpc_status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -33,6 +34,8 @@ class Scene:
     """A new request id for each call."""
     sniff_seconds: float = 0.2
     """How long a caller whose protocol is not declared may be silent before it is taken to wait for the server."""
+    wall: Callable[[], float] = time.time
+    """The time in seconds since the epoch, by which tokens are valid."""
     budgets: Budgets = field(default_factory=Budgets)
     limits: Limits = field(default_factory=Limits)
     health: Health = field(default_factory=Health)

@@ -8,13 +8,15 @@ from mesh.refusal import Refusal
 from mesh.route import Backend, Choice, Route, RouteMatch, ValueMatch, applicable
 from mesh.route import RequestHead as RouteHead
 from mesh.traffic import Share
-from mesh.verdict import Call, HttpCall
+from mesh.verdict import Call, HttpCall, claims_asked, headers_asked
 from mesh.why import Explanation, Hop, Outcome, Step, ended, policy_steps
+from waypoint.admission import admitted, http_call
 from waypoint.answer import Answer
+from waypoint.authentication import Identified
 from waypoint.callee import Speech, policies, speech
 from waypoint.endpoint import Endpoint
 from waypoint.http.events import RequestHead
-from waypoint.plan import Forward, Question, admitted, plan, plan_opaque
+from waypoint.plan import Forward, Question, identify, plan, plan_opaque
 from waypoint.table import route_head
 
 
@@ -26,7 +28,10 @@ def requested(question: Question, request: RequestHead) -> Explanation:
     request = admitted(request)
     head = route_head(request)
     target = Step("target", f"{name} is served by this waypoint")
-    judged = _judged(question, HttpCall(head.method, head.path, head.authority, _joined(head)))
+    known = identify(question, request)
+    if isinstance(known, Answer):
+        return Explanation((target, _answered(known)))
+    judged = (*_token(known), *_judged(question, _call(question, known)))
     if judged[-1].outcome is Outcome.NO:
         return Explanation((target, *judged))
     decision = plan(question, request)
@@ -37,6 +42,12 @@ def requested(question: Question, request: RequestHead) -> Explanation:
     backends = () if decision.choice is None else _backends(decision.choice.rule.backends)
     steps = (*steps, *_limits(question), *changed, *backends, _at(decision.endpoint))
     return Explanation(steps, (_hop(decision.endpoint),))
+
+
+def _token(known: Identified) -> Iterator[Step]:
+    if known.token is not None:
+        ends = "" if known.token.principal else ", which names no subject"
+        yield Step("token", f"a token of {known.token.issuer} is valid{ends}: {known.token.principal or 'nobody'}")
 
 
 def _connected(question: Question, target: Step) -> Explanation:
@@ -53,6 +64,11 @@ def _judged(question: Question, http: HttpCall | None) -> tuple[Step, ...]:
     caller = question.caller
     call = Call(caller.identity, caller.ip, question.callee.address, http)
     return policy_steps(policies(question.snapshot, question.here, question.callee), call)
+
+
+def _call(question: Question, known: Identified) -> HttpCall:
+    in_force = policies(question.snapshot, question.here, question.callee)
+    return http_call(known, headers_asked(in_force), claims_asked(in_force))
 
 
 def _rules(question: Question, head: RouteHead, choice: Choice | None) -> Iterator[Step]:
@@ -111,10 +127,6 @@ def _value(one: ValueMatch) -> str:
 
 def _name(route: Route) -> str:
     return f"{route.kind.value} {route.namespace}/{route.name}"
-
-
-def _joined(head: RouteHead) -> tuple[tuple[str, str], ...]:
-    return tuple((name, head.header(name) or "") for name in sorted({name for name, _ in head.headers}))
 
 
 def _limits(question: Question) -> Iterator[Step]:

@@ -7,8 +7,10 @@ later be answered by compiling what depends on it and nothing else.
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
+from istiod_lite.compile.authentications import compile_authentications
 from istiod_lite.compile.hosts import automatic_addresses
 from istiod_lite.compile.policies import compile_policies
 from istiod_lite.compile.routes import compile_routes
@@ -21,13 +23,21 @@ from istiod_lite.facts import Pod, RouteFact, Service, ServiceEntry, WorkloadEnt
 from mesh.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from istiod_lite.world import World
 
 __all__ = ["Settings", "compile_world"]
 
 
-def compile_world(world: World, settings: Settings) -> Snapshot:
-    """Everything that proxies are told. The same world always gives the same snapshot."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def compile_world(world: World, settings: Settings, keys: Mapping[str, str] = _NONE) -> Snapshot:
+    """Everything that proxies are told. The same world always gives the same snapshot.
+
+    `keys` are the JWK Sets of issuers that were fetched, by their URI.
+    """
     entries, automatic = world.all(ServiceEntry), automatic_addresses(world, settings)
     workloads = chain(
         (compile_workload(world, pod, settings) for pod in world.all(Pod)),
@@ -45,4 +55,5 @@ def compile_world(world: World, settings: Settings) -> Snapshot:
         policies={one.key: one for one in compile_policies(world, settings)},
         routes={one.key: one for one in routes},
         traffic={one.key: one for one in compile_traffic(world, settings)},
+        authentications={one.key: one for one in compile_authentications(world, keys, settings)},
     )

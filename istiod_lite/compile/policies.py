@@ -15,6 +15,7 @@ from istiod_lite.compile.peerauthentications import peer_policies, peer_policies
 from istiod_lite.facts import AuthorizationPolicy
 from mesh.policy import (
     Action,
+    ClaimMatch,
     Clause,
     HeaderMatch,
     Match,
@@ -31,18 +32,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from istiod_lite.compile.settings import Settings
-    from istiod_lite.facts.authorizationpolicy import Attribute, PolicyRule, Term
+    from istiod_lite.facts.authorizationpolicy import Attribute, PolicyRule, TargetRef, Term
     from istiod_lite.world import World
 
 _FIELDS: Final = {
     "principals": "principals", "namespaces": "namespaces", "serviceAccounts": "service_accounts",
     "sourceIps": "source_ips", "destinationIps": "destination_ips", "ports": "destination_ports",
     "methods": "methods", "paths": "paths", "hosts": "hosts", "headers": "headers",
+    "requestPrincipals": "request_principals", "claims": "claims",
     # No proxy stands before a mesh whose word for a caller's address would be taken, so the remote one is the caller's.
     "remoteIps": "source_ips",
 }  # fmt: skip
 _ACTIONS: Final = {"ALLOW": Action.ALLOW, "AUDIT": Action.AUDIT}
-_LAYER_7: Final = frozenset({"methods", "paths", "hosts", "remoteIps", "headers"})
+_LAYER_7: Final = frozenset({"methods", "paths", "hosts", "remoteIps", "headers", "requestPrincipals", "claims"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,7 @@ def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | 
             action=action,
             rules=tuple(rules),
             dry_run=fact.dry_run,
-            targets=tuple(
-                Target(one.kind, "" if one.kind == "GatewayClass" else one.namespace, one.name)
-                for one in fact.targets
-                if one.kind != "GatewayClass" or fact.meta.namespace == settings.root_namespace
-            ),
+            targets=targets_in_force(fact.targets, fact.meta.namespace, settings),
         ),
         tuple(unenforced),
     )
@@ -111,6 +109,15 @@ def policies_selecting(world: World, inside: str, labels: Mapping[str, str], set
             if chosen and not fact.targets and fact.action != "AUDIT":
                 keys.append(f"{fact.meta.namespace}/{fact.meta.name}")
     return (*keys, *peer_policies_for(world, inside, labels, settings))
+
+
+def targets_in_force(targets: Iterable[TargetRef], namespace: str, settings: Settings) -> tuple[Target, ...]:
+    """What an object of this namespace is attached to; to a class of Gateways only one of the root namespace is."""
+    return tuple(
+        Target(one.kind, "" if one.kind == "GatewayClass" else one.namespace, one.name)
+        for one in targets
+        if one.kind != "GatewayClass" or namespace == settings.root_namespace
+    )
 
 
 def _scope(fact: AuthorizationPolicy, settings: Settings) -> Scope:
@@ -151,11 +158,17 @@ def _value(attribute: Attribute, value: str) -> object:
         case "serviceAccounts":
             namespace, _, name = value.rpartition("/")
             return ServiceAccount(namespace, name)
+    text = TextMatch(TextMatchKind.TEMPLATE, value) if _is_template(attribute, value) else text_match(value)
+    match attribute.name:
         case "headers":
-            return HeaderMatch(attribute.key, text_match(value))
-        case "paths" if "{" in value:
-            return TextMatch(TextMatchKind.TEMPLATE, value)
-    return text_match(value)
+            return HeaderMatch(attribute.key, text)
+        case "claims":
+            return ClaimMatch(attribute.claim, text)
+    return text
+
+
+def _is_template(attribute: Attribute, value: str) -> bool:
+    return attribute.name == "paths" and "{" in value
 
 
 def text_match(value: str) -> TextMatch:

@@ -18,6 +18,7 @@ from istiod_lite.facts.namespace import Namespace, read_namespace
 from istiod_lite.facts.node import Node, read_node
 from istiod_lite.facts.peerauthentication import PeerAuthentication, read_peer_authentication
 from istiod_lite.facts.pod import Pod, read_pod
+from istiod_lite.facts.requestauthentication import RequestAuthentication, read_request_authentication
 from istiod_lite.facts.route import RouteFact
 from istiod_lite.facts.service import Service, read_service
 from istiod_lite.facts.serviceaccount import ServiceAccount, read_service_account
@@ -42,6 +43,7 @@ __all__ = [
     "Node",
     "PeerAuthentication",
     "Pod",
+    "RequestAuthentication",
     "RouteFact",
     "Service",
     "ServiceAccount",
@@ -61,6 +63,7 @@ Fact = (
     | Node
     | PeerAuthentication
     | Pod
+    | RequestAuthentication
     | RouteFact
     | Service
     | ServiceAccount
@@ -88,6 +91,7 @@ _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Fi
     (POLICY_GROUP, "TrafficPolicy"): (frozenset({"v1alpha1"}), read_traffic_policy),
     (_SECURITY, "AuthorizationPolicy"): (frozenset({"v1", "v1beta1"}), read_authorization_policy),
     (_SECURITY, "PeerAuthentication"): (frozenset({"v1", "v1beta1"}), read_peer_authentication),
+    (_SECURITY, "RequestAuthentication"): (frozenset({"v1", "v1beta1"}), read_request_authentication),
 }
 
 

@@ -26,11 +26,14 @@ _OPERATION: Final = {"hosts": "hosts", "ports": "ports", "methods": "methods", "
 _CONDITION: Final = {
     "source.ip": "sourceIps", "source.namespace": "namespaces", "source.principal": "principals",
     "source.serviceAccount": "serviceAccounts", "destination.ip": "destinationIps", "destination.port": "ports",
-    "remote.ip": "remoteIps",
+    "remote.ip": "remoteIps", "request.auth.principal": "requestPrincipals", "request.auth.audiences": "claims",
+    "request.auth.presenter": "claims",
 }  # fmt: skip
 _HEADER: Final = re.compile(r"request\.headers\[([A-Za-z0-9!#$%&'*+\-.^_\x60|~]{1,256})\]")
+_CLAIM: Final = re.compile(r"request\.auth\.claims((?:\[[^\[\]]{1,256}\]){1,8})")
+_CLAIMS: Final = {"request.auth.audiences": "[aud]", "request.auth.presenter": "[azp]"}
 _TEMPLATE: Final = re.compile(r"[^{}*]*(\{\*\}[^{}*]*)*(\{\*\*\}[^{}*]*)?")
-_OTHER_CONDITIONS: Final = ("request.auth.", "connection.sni", "experimental.")
+_OTHER_CONDITIONS: Final = ("connection.sni", "experimental.")
 _IPS: Final = frozenset({"sourceIps", "remoteIps", "destinationIps"})
 _ACCOUNT: Final = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _REFERENCED: Final = ("Gateway", "GatewayClass", "Service", "ServiceEntry")
@@ -44,14 +47,21 @@ class Attribute:
     values: tuple[str, ...]
     negative: bool = False
     key: str = ""
-    """Which one, where there are many of the name: the header's name in lower case."""
+    """Which one, where there are many of the name: the header's name in lower case, or the claim as `[a][b]`."""
 
     @property
     def written(self) -> str:
         """How the author would call it."""
         if self.name == "headers":
             return f"request.headers[{self.key}]"
+        if self.name == "claims":
+            return f"request.auth.claims{self.key}"
         return f"not{self.name[0].upper()}{self.name[1:]}" if self.negative else self.name
+
+    @property
+    def claim(self) -> tuple[str, ...]:
+        """The path to the claim that it is about."""
+        return tuple(self.key[1:-1].split("]["))
 
 
 Term = tuple[Attribute, ...]
@@ -172,11 +182,13 @@ def _read_term(at: Field, attributes: dict[str, str]) -> Term:
 def _read_condition(at: Field) -> Term:
     at.knows("key", "notValues", "values")
     key = at["key"].text()
-    header = _HEADER.fullmatch(key)
-    if at["key"].required() and not header and key not in _CONDITION and not key.startswith(_OTHER_CONDITIONS):
-        at["key"].fault(f"{key!r} is not a condition", "one of request.headers[NAME], " + ", ".join(_CONDITION))
-    name = "headers" if header else _CONDITION.get(key, key)
-    which = header[1].lower() if header else ""
+    header, claim = _HEADER.fullmatch(key), _CLAIM.fullmatch(key)
+    found = header or claim
+    if at["key"].required() and not found and key not in _CONDITION and not key.startswith(_OTHER_CONDITIONS):
+        known = ("request.headers[NAME]", "request.auth.claims[NAME]", *_CONDITION)
+        at["key"].fault(f"{key!r} is not a condition", "one of " + ", ".join(known))
+    name = "headers" if header else "claims" if claim else _CONDITION.get(key, key)
+    which = header[1].lower() if header else claim[1] if claim else _CLAIMS.get(key, "")
     term = (
         _read_attribute(at["values"], name, key=which),
         _read_attribute(at["notValues"], name, key=which, negative=True),

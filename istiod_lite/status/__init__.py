@@ -9,12 +9,14 @@ from istiod_lite.facts import (
     AuthorizationPolicy,
     Gateway,
     GatewayClass,
+    RequestAuthentication,
     RouteFact,
     Service,
     ServiceEntry,
     TrafficPolicy,
 )
 from istiod_lite.facts.trafficpolicy import POLICY_GROUP
+from istiod_lite.status.authentications import authentication_status
 from istiod_lite.status.binding import waypoint_bound
 from istiod_lite.status.condition import Moment
 from istiod_lite.status.entries import EntryStatuses
@@ -72,9 +74,7 @@ def _statuses(
         status = of_route.status(route, former.get(route.meta.key, {}))
         if status is not None:
             yield route.meta.key, status
-    for policy in world.all(AuthorizationPolicy):
-        key = policy.meta.key
-        yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
+    yield from _of_security(world, settings, former, moment)
     of_traffic = TrafficStatuses(world, settings, moment)
     for limit in world.all(TrafficPolicy):
         yield limit.meta.key, of_traffic.status(limit, former.get(limit.meta.key, {}))
@@ -86,3 +86,14 @@ def _statuses(
     of_entry = EntryStatuses(world, settings, moment)
     for entry in world.all(ServiceEntry):
         yield entry.meta.key, of_entry.status(entry, former.get(entry.meta.key, {}))
+
+
+def _of_security(
+    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment
+) -> Iterator[tuple[ObjectKey, Status]]:
+    for policy in world.all(AuthorizationPolicy):
+        key = policy.meta.key
+        yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
+    for fact in world.all(RequestAuthentication):
+        key = fact.meta.key
+        yield key, authentication_status(world, fact, settings, moment, former.get(key, {}))

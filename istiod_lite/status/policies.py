@@ -15,6 +15,8 @@ from istiod_lite.facts import Gateway, GatewayClass, Service, ServiceEntry
 from istiod_lite.status.condition import Condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from istiod_lite.compile.settings import Settings
     from istiod_lite.facts import AuthorizationPolicy, Pod
     from istiod_lite.facts.authorizationpolicy import TargetRef
@@ -43,7 +45,8 @@ def policy_status(
     if policy.fault:
         condition = _unreadable(policy)
     elif policy.targets:
-        condition = _by_waypoint(world, policy, settings)
+        fault = _unenforceable(policy, settings, "nothing here can see them")
+        condition = by_waypoint(world, policy.targets, fault, settings)
     else:
         condition = _by_ztunnel(world, policy, settings)
     generation = policy.meta.generation
@@ -78,12 +81,13 @@ def _selected(world: World, policy: AuthorizationPolicy, settings: Settings) -> 
     return [pod for one in namespaces for pod in world.pods_selected(one, labels) if not pod.finished]
 
 
-def _by_waypoint(world: World, policy: AuthorizationPolicy, settings: Settings) -> Condition:
-    bound = [_bind(world, target, settings) for target in policy.targets]
+def by_waypoint(world: World, targets: Iterable[TargetRef], fault: str, settings: Settings) -> Condition:
+    """Whether waypoints enforce something for all its targets; `fault` is what of it they cannot."""
+    bound = [_bind(world, target, settings) for target in targets]
     message = "; ".join(one.message for one in bound)
     if not any(one.holds for one in bound):
         return Condition(WAYPOINT, holds=False, reason=bound[0].reason, message=message)
-    if fault := _unenforceable(policy, settings, "nothing here can see them"):
+    if fault:
         return Condition(WAYPOINT, holds=False, reason="UnsupportedValue", message=fault)
     if not all(one.holds for one in bound):
         return Condition(WAYPOINT, holds=True, reason="PartiallyInvalid", message=message)

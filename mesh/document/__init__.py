@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mesh.authentication import RequestAuthentication
 from mesh.document.read import entries, mapping, read_fields
 from mesh.document.write import fields_document
 from mesh.policy import Policy
@@ -26,6 +27,7 @@ LISTS: Final[dict[type[Any], str]] = {
     Policy: "policies",
     Route: "routes",
     TrafficPolicy: "traffic",
+    RequestAuthentication: "authentications",
 }
 
 
@@ -62,6 +64,11 @@ def route_from(document: object) -> Route:
 def traffic_from(document: object) -> TrafficPolicy:
     """The traffic policy of a document; ValueError if it is not one."""
     return read_fields(TrafficPolicy, document, "traffic")
+
+
+def authentication_from(document: object) -> RequestAuthentication:
+    """The request authentication of a document; ValueError if it is not one."""
+    return read_fields(RequestAuthentication, document, "authentication")
 
 
 def snapshot_from(document: object) -> Snapshot:

@@ -13,11 +13,14 @@ ADDRESS: Final = "type.googleapis.com/istio.workload.Address"
 AUTHORIZATION: Final = "type.googleapis.com/istio.security.Authorization"
 WAYPOINT_ROUTE: Final = "type.googleapis.com/ambit.waypoint.Route"
 WAYPOINT_POLICY: Final = "type.googleapis.com/ambit.waypoint.Policy"
+WAYPOINT_AUTHENTICATION: Final = "type.googleapis.com/ambit.authentication.RequestAuthentication"
 WAYPOINT_TRAFFIC: Final = "type.googleapis.com/ambit.waypoint.TrafficPolicy"
 
 NODE_TYPES: Final = (AUTHORIZATION, ADDRESS)
 """What a node's proxy subscribes to. Policies come before whom they protect, here and below."""
-WAYPOINT_TYPES: Final = (AUTHORIZATION, WAYPOINT_POLICY, ADDRESS, WAYPOINT_TRAFFIC, WAYPOINT_ROUTE)
+WAYPOINT_TYPES: Final = (
+    AUTHORIZATION, WAYPOINT_AUTHENTICATION, WAYPOINT_POLICY, ADDRESS, WAYPOINT_TRAFFIC, WAYPOINT_ROUTE
+)  # fmt: skip
 """What a waypoint subscribes to; services come before the routes that lead to them."""
 
 

@@ -29,7 +29,7 @@ SOURCE = {
     "principals": some("*", "cluster.local/ns/shop/*", "*/sa/web", *PRINCIPALS),
     "namespaces": some("*", "sh*", "*nk", *NAMESPACES),
     "ipBlocks": some("10.0.0.0/24", *IPS),
-    "requestPrincipals": some("*"),
+    "requestPrincipals": some("*", "https://issuer.example/*", "*/ann"),
 }
 OPERATION = {
     "ports": some(*PORTS),
@@ -40,6 +40,9 @@ OPERATION = {
 
 
 HEADERS = st.sampled_from(((), (("x", "y"),), (("x", "yes"),)))
+
+
+CLAIMS = st.sampled_from(((), ((("aud",), ("a",)),), ((("realm", "roles"), ("b", "c")),)))
 
 
 def negated(name: str) -> str:
@@ -59,6 +62,8 @@ CONDITION = st.one_of(
     st.fixed_dictionaries({"key": st.just("request.headers[x]"), "values": some("y", "y*")}),
     st.fixed_dictionaries({"key": st.just("request.headers[X]"), "notValues": some("y", "*")}),
     st.fixed_dictionaries({"key": st.just("remote.ip"), "values": some(*IPS)}),
+    st.fixed_dictionaries({"key": st.just("request.auth.claims[realm][roles]"), "values": some("a", "b*")}),
+    st.fixed_dictionaries({"key": st.just("request.auth.audiences"), "notValues": some("a", "*")}),
 )
 RULE = st.fixed_dictionaries(
     {},
@@ -79,7 +84,15 @@ CALLS = st.builds(
     st.none() | st.builds(Identity, st.just("cluster.local"), st.sampled_from(NAMESPACES), st.sampled_from(ACCOUNTS)),
     st.sampled_from(IPS).map(ip_address),
     st.builds(Address, st.just(ip_address("10.0.9.9")), st.sampled_from(PORTS).map(int)),
-    st.builds(HttpCall, st.sampled_from(METHODS), st.sampled_from(PATHS), st.sampled_from(HOSTS), HEADERS),
+    st.builds(
+        HttpCall,
+        st.sampled_from(METHODS),
+        st.sampled_from(PATHS),
+        st.sampled_from(HOSTS),
+        HEADERS,
+        st.sampled_from(("", "https://issuer.example/ann")),
+        CLAIMS,
+    ),
 )
 ANY = specs("ALLOW", "DENY", "CUSTOM")
 

@@ -11,9 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.address import NetworkAddress
-from mesh.document import policy_from, route_from, service_from, snapshot_from, to_document, traffic_from, workload_from
+from mesh.authentication import ClaimHeader, JwtRule, Place, RequestAuthentication, TokenSource
+from mesh.document import (
+    authentication_from,
+    policy_from,
+    route_from,
+    service_from,
+    snapshot_from,
+    to_document,
+    traffic_from,
+    workload_from,
+)
 from mesh.policy import (
     Action,
+    ClaimMatch,
     Clause,
     HeaderMatch,
     Match,
@@ -75,6 +86,7 @@ from mesh.workload import (
     Workload,
 )
 from mesh.xds import codec
+from tests.tokens_for_tests import Issuer
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -157,6 +169,8 @@ LAYER_4 = {
 texts_of_7 = text_matches | st.builds(TextMatch, st.just(TextMatchKind.TEMPLATE), texts)
 LAYER_7 = {
     **dict.fromkeys(("methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts"), tuples(texts_of_7)),
+    **dict.fromkeys(("request_principals", "not_request_principals"), tuples(texts_of_7)),
+    **dict.fromkeys(("claims", "not_claims"), tuples(st.builds(ClaimMatch, tuples(texts), texts_of_7))),
     **dict.fromkeys(("headers", "not_headers"), tuples(st.builds(HeaderMatch, names, texts_of_7))),
 }
 
@@ -249,6 +263,15 @@ aborts = st.builds(Abort, errors, maybe(codes), parts) | st.builds(Abort, st.non
 faults = st.builds(Faults, maybe(st.builds(Delay, spans, parts)), maybe(aborts))
 terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing), maybe(outliers), maybe(faults))
 traffic = st.builds(TrafficPolicy, names, names, names, terms)
+key_sets = st.sampled_from(["", Issuer().jwks])
+token_sources = st.builds(TokenSource, st.sampled_from(Place), names, texts)
+claim_headers = st.builds(ClaimHeader, names, tuples(texts))
+jwt_rules = st.builds(
+    JwtRule, texts, key_sets, tuples(texts), tuples(token_sources), st.booleans(), texts, tuples(claim_headers),
+    tuples(texts),
+)  # fmt: skip
+targets = st.builds(Target, names, names, names)
+authentications = st.builds(RequestAuthentication, names, names, tuples(jwt_rules), tuples(targets))
 
 READ = {
     Workload: workload_from,
@@ -256,8 +279,9 @@ READ = {
     Policy: policy_from,
     Route: route_from,
     TrafficPolicy: traffic_from,
+    RequestAuthentication: authentication_from,
 }
-everything = st.one_of(workloads, services, node_policies, waypoint_policies, routes, traffic)
+everything = st.one_of(workloads, services, node_policies, waypoint_policies, routes, traffic, authentications)
 
 
 @settings(max_examples=150)
@@ -284,7 +308,8 @@ def test_a_whole_snapshot_is_read_as_it_was_written(resources: list) -> None:
 
 @settings(max_examples=300)
 @given(st.sampled_from(["istio.workload.Address", "istio.security.Authorization", "ambit.waypoint.Route",
-                        "ambit.waypoint.Policy", "ambit.waypoint.TrafficPolicy"]), st.binary(max_size=60))  # fmt: skip
+                        "ambit.waypoint.Policy", "ambit.waypoint.TrafficPolicy",
+                        "ambit.authentication.RequestAuthentication"]), st.binary(max_size=60))  # fmt: skip
 def test_noise_is_rejected_and_raises_nothing(name: str, noise: bytes) -> None:
     codec.decode(f"type.googleapis.com/{name}", "some-name", noise)
 

@@ -4,6 +4,7 @@ workload   workloads and services: istio.workload.Address
 policy     policies of layer 4, istio.security.Authorization, and of waypoints, ambit.waypoint.Policy
 route      routes of waypoints: ambit.waypoint.Route
 traffic    traffic policies: ambit.waypoint.TrafficPolicy
+authentication   request authentications: ambit.authentication.RequestAuthentication
 
 What comes from the network and cannot be read, or contradicts itself, becomes a `Rejection`; nothing is guessed.
 """
@@ -15,17 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
+from mesh.authentication import RequestAuthentication
 from mesh.policy import Policy, Scope
 from mesh.route import Route
 from mesh.snapshot import Drop, key_of
 from mesh.traffic import TrafficPolicy
 from mesh.workload import Service, Workload
 from mesh.xds import resource as wire
+from mesh.xds.codec.authentication import authentication_message, read_authentication
 from mesh.xds.codec.policy import authorization_message, read_authorization, read_waypoint_policy, waypoint_message
 from mesh.xds.codec.route import read_route, route_message
 from mesh.xds.codec.traffic import read_traffic, traffic_message
 from mesh.xds.codec.workload import read_address, service_message, workload_message
-from mesh.xds.pb import authorization_pb2, waypoint_pb2, workload_pb2
+from mesh.xds.pb import authentication_pb2, authorization_pb2, waypoint_pb2, workload_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +62,8 @@ def type_of(value: Resource) -> str:
             return wire.WAYPOINT_ROUTE
         case TrafficPolicy():
             return wire.WAYPOINT_TRAFFIC
+        case RequestAuthentication():
+            return wire.WAYPOINT_AUTHENTICATION
 
 
 def encode(value: Resource, audience: frozenset[str] | None = None) -> wire.Resource:
@@ -102,33 +107,32 @@ def drops(type_url: str, name: str) -> tuple[Drop, ...]:
 
 
 def _message(value: Resource) -> Message:
-    match value:
-        case Workload():
-            return workload_message(value)
-        case Service():
-            return service_message(value)
-        case Policy(scope=Scope.TARGET):
-            return waypoint_message(value)
-        case Policy():
-            return authorization_message(value)
-        case Route():
-            return route_message(value)
-        case TrafficPolicy():
-            return traffic_message(value)
+    if isinstance(value, Policy):
+        return waypoint_message(value) if value.scope is Scope.TARGET else authorization_message(value)
+    return _WRITERS[type(value)](value)
 
 
+_WRITERS: Final[dict[type[Resource], Callable[[Any], Message]]] = {
+    Workload: workload_message,
+    Service: service_message,
+    Route: route_message,
+    TrafficPolicy: traffic_message,
+    RequestAuthentication: authentication_message,
+}
 _READERS: Final[dict[str, tuple[Any, Callable[[Any], Resource]]]] = {
     wire.ADDRESS: (workload_pb2.Address, read_address),
     wire.AUTHORIZATION: (authorization_pb2.Authorization, read_authorization),
     wire.WAYPOINT_ROUTE: (waypoint_pb2.Route, read_route),
     wire.WAYPOINT_POLICY: (waypoint_pb2.Policy, read_waypoint_policy),
     wire.WAYPOINT_TRAFFIC: (waypoint_pb2.TrafficPolicy, read_traffic),
+    wire.WAYPOINT_AUTHENTICATION: (authentication_pb2.RequestAuthentication, read_authentication),
 }
 
-_KINDS: Final[dict[str, tuple[type[Workload | Service | Policy | Route | TrafficPolicy], ...]]] = {
+_KINDS: Final[dict[str, tuple[type[Resource], ...]]] = {
     wire.ADDRESS: (Workload, Service),
     wire.AUTHORIZATION: (Policy,),
     wire.WAYPOINT_ROUTE: (Route,),
     wire.WAYPOINT_POLICY: (Policy,),
     wire.WAYPOINT_TRAFFIC: (TrafficPolicy,),
+    wire.WAYPOINT_AUTHENTICATION: (RequestAuthentication,),
 }

@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from mesh.policy import (
     Action,
+    ClaimMatch,
     Clause,
     HeaderMatch,
     Match,
@@ -45,8 +46,12 @@ _TEXTS: Final = ("namespaces", "not_namespaces", "principals", "not_principals")
 _BLOCKS: Final = ("source_ips", "not_source_ips", "destination_ips", "not_destination_ips")
 _PORTS: Final = ("destination_ports", "not_destination_ports")
 _ACCOUNTS: Final = ("service_accounts", "not_service_accounts")
-_LAYER_7: Final = ("methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts")
+_LAYER_7: Final = (
+    "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts",
+    "request_principals", "not_request_principals",
+)  # fmt: skip
 _HEADERS: Final = ("headers", "not_headers")
+_CLAIMS: Final = ("claims", "not_claims")
 
 
 def authorization_message(policy: Policy) -> pb.Authorization:
@@ -54,7 +59,7 @@ def authorization_message(policy: Policy) -> pb.Authorization:
     if policy.scope not in _SCOPES or policy.targets or policy.action not in _ACTIONS:
         raise ValueError(f"policy {policy.key} is a waypoint's, not a node's")
     matches = (match for rule in policy.rules for clause in rule.clauses for match in clause.matches)
-    if any(getattr(match, name) for match in matches for name in (*_LAYER_7, *_HEADERS)):
+    if any(getattr(match, name) for match in matches for name in (*_LAYER_7, *_HEADERS, *_CLAIMS)):
         raise ValueError(f"policy {policy.key} has conditions of layer 7, which a node cannot check")
     return pb.Authorization(
         name=policy.name,
@@ -138,12 +143,14 @@ def _match(message: pb.Match) -> Match:
 def _own_match_message(match: Match) -> own.Match:
     fields: dict[str, Any] = {name: map(_own_text_message, getattr(match, name)) for name in _LAYER_7}
     fields |= {name: map(_header_message, getattr(match, name)) for name in _HEADERS}
+    fields |= {name: map(_claim_message, getattr(match, name)) for name in _CLAIMS}
     return own.Match(layer4=_match_message(match), **fields)
 
 
 def _own_match(message: own.Match) -> Match:
     fields: dict[str, Any] = {name: tuple(map(_own_text, getattr(message, name))) for name in _LAYER_7}
     fields |= {name: tuple(map(_header, getattr(message, name))) for name in _HEADERS}
+    fields |= {name: tuple(map(_claim, getattr(message, name))) for name in _CLAIMS}
     return Match(**_layer_4(message.layer4), **fields)
 
 
@@ -165,6 +172,14 @@ def _header_message(match: HeaderMatch) -> own.HeaderMatch:
 
 def _header(message: own.HeaderMatch) -> HeaderMatch:
     return HeaderMatch(message.name, _own_text(message.value))
+
+
+def _claim_message(match: ClaimMatch) -> own.ClaimMatch:
+    return own.ClaimMatch(path=match.path, value=_own_text_message(match.value))
+
+
+def _claim(message: own.ClaimMatch) -> ClaimMatch:
+    return ClaimMatch(tuple(message.path), _own_text(message.value))
 
 
 def _layer_4(message: pb.Match) -> dict[str, Any]:

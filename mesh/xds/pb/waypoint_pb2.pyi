@@ -280,7 +280,7 @@ class Clause(_message.Message):
     def __init__(self, matches: _Optional[_Iterable[_Union[Match, _Mapping]]] = ...) -> None: ...
 
 class Match(_message.Message):
-    __slots__ = ("layer4", "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts", "headers", "not_headers")
+    __slots__ = ("layer4", "methods", "not_methods", "paths", "not_paths", "hosts", "not_hosts", "headers", "not_headers", "request_principals", "not_request_principals", "claims", "not_claims")
     LAYER4_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
     NOT_METHODS_FIELD_NUMBER: _ClassVar[int]
@@ -290,6 +290,10 @@ class Match(_message.Message):
     NOT_HOSTS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     NOT_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_PRINCIPALS_FIELD_NUMBER: _ClassVar[int]
+    NOT_REQUEST_PRINCIPALS_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    NOT_CLAIMS_FIELD_NUMBER: _ClassVar[int]
     layer4: _authorization_pb2.Match
     methods: _containers.RepeatedCompositeFieldContainer[TextMatch]
     not_methods: _containers.RepeatedCompositeFieldContainer[TextMatch]
@@ -299,7 +303,11 @@ class Match(_message.Message):
     not_hosts: _containers.RepeatedCompositeFieldContainer[TextMatch]
     headers: _containers.RepeatedCompositeFieldContainer[HeaderMatch]
     not_headers: _containers.RepeatedCompositeFieldContainer[HeaderMatch]
-    def __init__(self, layer4: _Optional[_Union[_authorization_pb2.Match, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ..., not_headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ...) -> None: ...
+    request_principals: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    not_request_principals: _containers.RepeatedCompositeFieldContainer[TextMatch]
+    claims: _containers.RepeatedCompositeFieldContainer[ClaimMatch]
+    not_claims: _containers.RepeatedCompositeFieldContainer[ClaimMatch]
+    def __init__(self, layer4: _Optional[_Union[_authorization_pb2.Match, _Mapping]] = ..., methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_methods: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_paths: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_hosts: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ..., not_headers: _Optional[_Iterable[_Union[HeaderMatch, _Mapping]]] = ..., request_principals: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., not_request_principals: _Optional[_Iterable[_Union[TextMatch, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[ClaimMatch, _Mapping]]] = ..., not_claims: _Optional[_Iterable[_Union[ClaimMatch, _Mapping]]] = ...) -> None: ...
 
 class TextMatch(_message.Message):
     __slots__ = ("exact", "prefix", "suffix", "presence", "template")
@@ -322,6 +330,14 @@ class HeaderMatch(_message.Message):
     name: str
     value: TextMatch
     def __init__(self, name: _Optional[str] = ..., value: _Optional[_Union[TextMatch, _Mapping]] = ...) -> None: ...
+
+class ClaimMatch(_message.Message):
+    __slots__ = ("path", "value")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    path: _containers.RepeatedScalarFieldContainer[str]
+    value: TextMatch
+    def __init__(self, path: _Optional[_Iterable[str]] = ..., value: _Optional[_Union[TextMatch, _Mapping]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("kind", "namespace", "name")

@@ -241,11 +241,13 @@ class TestPolicies:
             ),
         )
 
-    def test_nobody_can_check_tokens_so_a_waypoint_allows_nothing_by_them(self, compiled):
-        target = "targetRefs: [{kind: Service, group: '', name: cart}]"
+    def test_only_a_waypoint_can_check_tokens_so_a_node_allows_nothing_by_them(self, compiled):
         rules = "rules: [{from: [{source: {requestPrincipals: ['*']}}]}]"
-        (found,) = compiled(policy(f"{{{target}, {rules}}}")).policies.values()
+        (found,) = compiled(policy(f"{{{rules}}}")).policies.values()
         assert found.rules == ()
+        target = "targetRefs: [{kind: Service, group: '', name: cart}]"
+        (found,) = compiled(policy(f"{{{target}, {rules}}}")).policies.values()
+        assert found.rules == (Rule((Clause((Match(request_principals=(TextMatch(TextMatchKind.PRESENCE),)),)),)),)
 
     def test_a_policy_for_a_class_counts_in_the_root_namespace_only(self, compiled):
         spec = "{targetRefs: [{kind: GatewayClass, group: gateway.networking.k8s.io, name: istio-waypoint}]}"

@@ -291,9 +291,9 @@ def test_a_deployment_must_select_its_own_pods(problems_of):
 def test_kinds_of_others_are_passed_over_and_kinds_of_ours_are_named(problems_of):
     assert problems_of("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}") == []
     assert problems_of("apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: a}") == []
-    (problem,) = problems_of("apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: a}")
+    (problem,) = problems_of("apiVersion: networking.istio.io/v1\nkind: EnvoyFilter\nmetadata: {name: a}")
     assert not problem.grave
-    assert "RequestAuthentication is not implemented" in str(problem)
+    assert "EnvoyFilter is not implemented" in str(problem)
 
 
 def test_an_unknown_version_is_refused(problems_of):

@@ -82,5 +82,5 @@ def test_the_status_says_so():
 
 
 def test_a_kind_that_is_not_implemented_has_no_stand_in():
-    text = "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: a, namespace: shop}"
+    text = "apiVersion: security.istio.io/v1\nkind: Telemetry\nmetadata: {name: a, namespace: shop}"
     assert allowed(Readings().update({"a.yaml": f"{PODS}{text}"}).world) == {"cart", "web"}
