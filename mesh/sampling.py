@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -12,7 +12,7 @@ from mesh.record import Event, Record, severe
 from mesh.trace import SAMPLED, TRACEPARENT, TRACESTATE, RandomBytes, Step, TraceContext, tracestate
 
 _ALL: Final = 1 << 64
-_W3C: Final = frozenset({TRACEPARENT, TRACESTATE})
+_FIELDS: Final = frozenset({TRACEPARENT, TRACESTATE}) | b3.FIELDS
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -33,20 +33,24 @@ class Sampling:
     """The share of new traces, from 0 to 1."""
     formats: tuple[Format, ...] = (Format.W3C,)
     """Those that are read, the first that says something counts; and written, all of them."""
+    _bound: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """The ratio in whole numbers."""
+        object.__setattr__(self, "_bound", round(self.ratio * _ALL))
 
     def keeps(self, trace: str) -> bool:
         """Whether a new trace of this id is kept; OpenTelemetry's TraceIdRatioBased decides the same."""
-        return int(trace[16:], 16) < round(self.ratio * _ALL)
+        return int(trace[16:], 16) < self._bound
 
 
 def heard(fields: Iterable[tuple[bytes, bytes]], formats: Iterable[Format]) -> b3.Heard:
-    """What a request's fields tell of its trace: the caller's span, and whether that is to be kept."""
+    """What fields about a trace tell of it: the caller's span, and whether that is to be kept."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        if name in _W3C or name in b3.FIELDS:
-            values.setdefault(name, []).append(value)
+        values.setdefault(name, []).append(value)
     single = {name: found[0] for name, found in values.items() if len(found) == 1}
-    for one in formats if values else ():
+    for one in formats:
         context, wanted = _read(one, values, single)
         if context is not None or wanted is not None:
             return context, wanted
@@ -61,11 +65,15 @@ def entered(
     What names no trace continues its connection's (`carrier`) if it is the first request there, and begins one of its
     own if not: a connection that lives for weeks is no trace that anybody can read. Either way the two are linked.
     """
-    context, wanted = heard(fields, sampling.formats)
+    known = [pair for pair in fields if pair[0] in _FIELDS]
+    context: TraceContext | None = None
+    wanted: bool | None = None
+    if known:
+        context, wanted = heard(known, sampling.formats)
+        fields = tuple([pair for pair in fields if pair[0] not in _FIELDS])
     if context is None and first and wanted is None and carrier is not None:
         context, wanted = carrier, carrier.sampled
     step = continued(context, wanted, sampling, random, carrier)
-    fields = tuple([pair for pair in fields if pair[0] not in _W3C and pair[0] not in b3.FIELDS])
     return step, (*fields, *told(step.own, sampling.formats))
 
 
@@ -79,9 +87,10 @@ def continued(
     """A span of ours after `parent`, or the first of a new trace."""
     link = carrier if carrier is not None and (parent is None or carrier.trace != parent.trace) else None
     if parent is None:
-        own = TraceContext.of(random(24))
-        keep = sampling.keeps(own.trace) if wanted is None else wanted
-        return Step(TraceContext(own.trace, own.span, SAMPLED if keep else 0), "", link)
+        digits = random(24).hex()
+        trace = digits[:32]
+        keep = sampling.keeps(trace) if wanted is None else wanted
+        return Step(TraceContext(trace, digits[32:], SAMPLED if keep else 0), "", link)
     keep = sampling.keeps(parent.trace) if wanted is None else wanted
     flags = (parent.flags & ~SAMPLED) | (SAMPLED if keep else 0)
     return Step(TraceContext(parent.trace, random(8).hex(), flags, parent.state), parent.span, link)
@@ -101,6 +110,11 @@ def told(own: TraceContext, formats: Iterable[Format]) -> Headers:
             case Format.B3_SEVERAL:
                 fields.extend(b3.several(own))
     return tuple(fields)
+
+
+def connection(step: Step | None) -> Headers:
+    """The field of a CONNECT that tells of a span, where there is one."""
+    return ((TRACEPARENT, step.own.encode()),) if step is not None else ()
 
 
 def kept(record: Record) -> bool:

@@ -45,6 +45,10 @@ class Variables:
             return "unset"
         return self.get(variable, name, "unset")
 
+    def beginning(self, prefix: str) -> dict[str, str]:
+        """Every variable whose name begins like this, as it is."""
+        return {name: value for name, value in self._environment.items() if name.startswith(prefix)}
+
     def check(self) -> None:
         """Raise SettingsError with all faults so far, if there are any."""
         if self._faults:
@@ -87,6 +91,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 31):
         raise ValueError("not a count")
     return int(text)
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise ValueError("not a number from 0 to 1")
+    return number
 
 
 def seconds(text: str) -> int:

@@ -22,6 +22,7 @@ from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls, ServerTls
 from mesh.net.tunnel import Rejected, Stream
 from mesh.record import Record
+from mesh.sampling import Sampling
 from mesh.snapshot import Change, Put, Snapshot
 from mesh.workload import (
     AppProtocol,
@@ -103,6 +104,8 @@ class World:
     health: Health
     snapshot: Snapshot = field(default_factory=Snapshot)
     records: list[Record] = field(default_factory=list)
+    inbounds: list[Inbound] = field(default_factory=list)
+    """The proxies of the pods."""
 
     def change(self, *changes: Change) -> None:
         """Configure anew, as istiod would."""
@@ -118,9 +121,9 @@ class World:
         await until(lambda: len(self.records) >= count)
         return self.records
 
-    async def connect(self, authority: str) -> Stream | Rejected:
+    async def connect(self, authority: str, *headers: tuple[bytes, bytes]) -> Stream | Rejected:
         """A caller's tunnel stream to the waypoint."""
-        return await self.pool.connect(PoolKey(frozenset({WAYPOINT}), self.at), authority)
+        return await self.pool.connect(PoolKey(frozenset({WAYPOINT}), self.at), authority, headers)
 
     async def open(self, authority: str = f"{VIP}:80") -> trio.abc.HalfCloseableStream:
         """The same as bytes; the waypoint must accept."""
@@ -128,9 +131,9 @@ class World:
         assert isinstance(stream, Stream), stream
         return stream.open()
 
-    async def link(self, authority: str = f"{VIP}:80", *, http2: bool = False) -> Link:
-        """A caller that speaks HTTP with our own client."""
-        stream = await self.connect(authority)
+    async def link(self, authority: str = f"{VIP}:80", *headers: tuple[bytes, bytes], http2: bool = False) -> Link:
+        """A caller that speaks HTTP with our own client; `headers` go with its CONNECT."""
+        stream = await self.connect(authority, *headers)
         assert isinstance(stream, Stream), stream
         made = Link(stream.open(), Http2(client=True) if http2 else Http1Client(), stream.reset)
         self.nursery.start_soon(made.run)
@@ -194,6 +197,7 @@ class World:
     async def proxy(self, ip: str) -> None:
         """The inbound proxy of the pod at this address."""
         inbound = Inbound(self.relay, credentials(BACKEND))
+        self.inbounds.append(inbound)
 
         async def enter(stream: trio.SocketStream) -> None:
             await inbound.serve(socket.socket(fileno=stream.socket.detach()))
@@ -212,8 +216,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(*resources: object, seed: int = 1, sniff_seconds: float = 0.2) -> AsyncIterator[World]:
-    """A waypoint that runs, told of these resources."""
+async def world(
+    *resources: object, seed: int = 1, sniff_seconds: float = 0.2, sampling: Sampling | None = None
+) -> AsyncIterator[World]:
+    """A waypoint that runs, told of these resources; one that makes spans if told which to keep."""
     async with running_relay() as relay, trio.open_nursery() as nursery:
         records: list[Record] = []
         made: list[World] = []
@@ -232,6 +238,7 @@ async def world(*resources: object, seed: int = 1, sniff_seconds: float = 0.2) -
             dice,
             lambda: next(ids),
             sniff_seconds,
+            sampling=sampling,
         )
         tls = ServerTls(credentials(WAYPOINT))
         server = Server(scene, relay, lambda: tls)

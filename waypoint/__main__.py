@@ -22,7 +22,9 @@ def main() -> int:
         help="serve one Gateway; settings come from the environment",
         description="Serve one Gateway. Settings come from the environment: POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT, "
         "INSTANCE_IP, GATEWAY_NAME, XDS_ADDRESS, CA_ADDRESS, XDS_ROOT_CA, ALT_XDS_HOSTNAME, AUTH_TOKEN, TRUST_DOMAIN, "
-        "CLUSTER_ID, NETWORK, SECRET_TTL, DRAIN_SECONDS. Listens on 15008 (HBONE), 15020 (metrics), 15021 (readiness) "
+        "CLUSTER_ID, NETWORK, SECRET_TTL, DRAIN_SECONDS; for traces OTEL_EXPORTER_OTLP_ENDPOINT, "
+        "OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_TRACES_SAMPLER_ARG, OTEL_PROPAGATORS. "
+        "Listens on 15008 (HBONE), 15020 (metrics), 15021 (readiness) "
         "and, on loopback, 15000 (admin).",
     )
     parser.parse_args()

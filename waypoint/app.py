@@ -21,6 +21,7 @@ from mesh.net.deadlines import Deadlines
 from mesh.net.metrics import Metrics
 from mesh.net.pool import Pool
 from mesh.net.relay import Relay
+from mesh.net.spans import Spans
 from mesh.net.tls import ClientTls, Credentials, ServerTls
 from mesh.xds.node import WAYPOINT
 from mesh.xds.node import Node as XdsNode
@@ -63,7 +64,9 @@ class _Waypoint:
         self._names.changed = self._state.apply
         self._metrics = Metrics(version("ambit-mesh"))
         self._deadlines = Deadlines()
-        self._journal = Journal(self._metrics, AccessLog(), self._deadlines)
+        tracing = config.tracing
+        self._spans = Spans(tracing, _resource(config), self._metrics) if tracing is not None else None
+        self._journal = Journal(self._metrics, AccessLog(), self._deadlines, self._spans)
         self._server: Server | None = None
 
     async def run(self) -> None:
@@ -79,6 +82,8 @@ class _Waypoint:
                 nursery.start_soon(self._follow_istiod)
                 nursery.start_soon(self._keep_certificate)
                 nursery.start_soon(self._names.run)
+                if self._spans is not None:
+                    nursery.start_soon(self._spans.run)
                 nursery.start_soon(self._work)
                 async for number in signals:
                     _log.info("%s: %s", signal.Signals(number).name, "ending now" if state.draining else "draining")
@@ -111,7 +116,17 @@ class _Waypoint:
 
             upstream = Upstream(relay, deadlines, pool, headers=self._headers())
             dice = random.SystemRandom().random
-            scene = Scene(here, lambda: state.snapshot, relay, deadlines, upstream, self._journal.note, dice, _new_id)
+            scene = Scene(
+                here,
+                lambda: state.snapshot,
+                relay,
+                deadlines,
+                upstream,
+                self._journal.note,
+                dice,
+                _new_id,
+                sampling=self._config.tracing.sampling if self._config.tracing is not None else None,
+            )
             server = self._server = Server(scene, relay, lambda: tls.server)
             state.on_change, state.on_credentials = server.recheck, renew
             self._metrics.gauge("ambit_waypoint_tunnels", "Tunnels from callers").set_function(lambda: server.tunnels)
@@ -175,6 +190,17 @@ class _Tls:
 
     def renew(self, credentials: Credentials) -> None:
         self.server = ServerTls(credentials)
+
+
+def _resource(config: Config) -> dict[str, str]:
+    """Who makes our spans, by the names of OpenTelemetry's resource conventions."""
+    return {
+        "service.name": f"{config.gateway_name}.{config.pod_namespace}",
+        "service.version": version("ambit-mesh"),
+        "k8s.namespace.name": config.pod_namespace,
+        "k8s.pod.name": config.pod_name,
+        "k8s.cluster.name": config.control_plane.cluster_id,
+    }
 
 
 def _new_id() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.refusal import Refusal
+from mesh.sampling import connection
 from waypoint.http.events import CANCEL, End, Event, RequestHead, Reset, ResponseHead
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Attempt:
     def done(self) -> bool:
         """Whether nobody wants an answer any more."""
         return self._done
+
+    @property
+    def told(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Our span, of which the endpoint's proxy is told."""
+        return connection(self._passage.outcome.step)
 
     def ask(self, link: Link) -> bool:
         """Send the request's head on this link; False when it takes none, or nobody wants an answer any more."""

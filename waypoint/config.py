@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from mesh import controlplane, settings
+from mesh import controlplane, settings, tracing
 from mesh.controlplane import ControlPlane
 from mesh.identity import Identity
+from mesh.tracing import Tracing
 from waypoint.callee import Gateway
 
 _MENDS: Final = {
@@ -22,6 +23,7 @@ _MENDS: Final = {
     "GATEWAY_CLASS": "the name of the Gateway's class, like istio-waypoint",
     "ROOT_NAMESPACE": "the namespace whose policies are mesh-wide, like istio-system",
     **controlplane.MENDS,
+    **tracing.MENDS,
     "TRUST_DOMAIN": "a domain like cluster.local",
     "SECRET_TTL": "a duration like 24h, 90m or 3600s",
     "DRAIN_SECONDS": "a duration like 20s",
@@ -46,6 +48,8 @@ class Config:
     """Seconds of life asked for the certificate."""
     drain_seconds: int
     """How long requests in progress may take to finish after SIGTERM."""
+    tracing: Tracing | None
+    """None where no spans are made."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Config:
@@ -64,6 +68,7 @@ class Config:
             network=variables.get("NETWORK", str, ""),
             secret_ttl=variables.get("SECRET_TTL", settings.seconds, "24h"),
             drain_seconds=variables.get("DRAIN_SECONDS", settings.seconds, "20s"),
+            tracing=Tracing.read(variables),
         )
         variables.check()
         return config

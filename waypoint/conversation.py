@@ -1,11 +1,13 @@
 """One connection of a caller that carries HTTP: each request on it is decided, sent on and recorded by itself.
 
-The caller's path is normalised; `x-request-id` is made where it is missing; `traceparent` travels on untouched. Nothing
+The caller's path is normalised; `x-request-id` is made where it is missing; `traceparent` travels on untouched unless
+we make spans, of which it then tells. Nothing
 is added to `x-forwarded-for`: in an ambient mesh callers are known by identity, and peers add nothing here either.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,11 +15,13 @@ import trio
 
 from mesh.record import Event, Party
 from mesh.refusal import Reason, Refusal
+from mesh.sampling import entered
 from waypoint import sniff
 from waypoint.answer import Answer
 from waypoint.callee import resolve
 from waypoint.endpoint import Endpoint
 from waypoint.faults import aborted, delay
+from waypoint.http.events import RequestHead
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from mesh.snapshot import Snapshot
     from mesh.traffic import TrafficPolicy
     from waypoint.callee import Callee
-    from waypoint.http.events import RequestHead
+    from waypoint.outcome import Outcome
     from waypoint.scene import Scene
 
 _IDLE_SECONDS: Final = 3600.0
@@ -61,6 +65,8 @@ class Conversation:
         self._traffic: TrafficPolicy | None = None
         self._source = Party(arrival.address, None, arrival.identity)
         self._idle_since = trio.current_time()
+        self._untraced = True
+        """No request has come yet that may continue the connection's own trace."""
 
     def start(self, first: bytes = b"") -> None:
         """Begin; `first` was read already."""
@@ -161,6 +167,18 @@ class Conversation:
         decision = plan(question, request)
         traffic = self._traffic
         return decision if traffic is None else self._under(traffic, request, decision)
+
+    def traced(self, request: RequestHead, outcome: Outcome) -> RequestHead:
+        """The request, which tells of our span where we make one."""
+        sampling = self._scene.sampling
+        if sampling is None:
+            return request
+        first, self._untraced = self._untraced, False
+        carrier = self._arrival.trace
+        outcome.step, headers = entered(request.headers, sampling, os.urandom, carrier=carrier, first=first)
+        return RequestHead(
+            request.method, request.authority, request.path, headers, request.scheme, request.ends, request.upgrade
+        )
 
     def another(self, forward: Forward, tried: frozenset[str]) -> Endpoint:
         """The endpoint for one more attempt."""

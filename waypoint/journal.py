@@ -1,4 +1,4 @@
-"""Records on their way to metrics and log: counted at once, written a few at a time."""
+"""Records on their way to metrics, log and spans: counted at once, written a few at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mesh.net.accesslog import AccessLog
     from mesh.net.deadlines import Deadlines, Wait
     from mesh.net.metrics import Metrics
+    from mesh.net.spans import Spans
     from mesh.record import Record
 
 _SECONDS: Final = 0.05
@@ -18,16 +19,19 @@ _RECORDS: Final = 256
 class Journal:
     """What a waypoint tells of its work."""
 
-    def __init__(self, metrics: Metrics, access: AccessLog, deadlines: Deadlines) -> None:
+    def __init__(self, metrics: Metrics, access: AccessLog, deadlines: Deadlines, spans: Spans | None = None) -> None:
         self._metrics = metrics
         self._access = access
         self._deadlines = deadlines
+        self._spans = spans
         self._waiting: list[Record] = []
         self._wait: Wait | None = None
 
     def note(self, record: Record) -> None:
         """Take one record in."""
         self._metrics.observe(record)
+        if self._spans is not None:
+            self._spans.note(record)
         self._waiting.append(record)
         if len(self._waiting) >= _RECORDS:
             self.flush()
@@ -41,3 +45,5 @@ class Journal:
             self._wait = None
         waiting, self._waiting = self._waiting, []
         self._access.write_all(waiting)
+        if self._spans is not None:
+            self._spans.flush()

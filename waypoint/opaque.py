@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import trio
@@ -11,6 +12,7 @@ from mesh.net.flow import Flow
 from mesh.net.tunnel import Stream
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
+from mesh.sampling import connection, continued
 from waypoint.callee import Callee, resolve
 from waypoint.endpoint import Endpoint
 from waypoint.plan import Caller, Question, plan_opaque
@@ -31,6 +33,9 @@ class Opaque:
 
         self._denied: Refusal | None = None
         self._endpoint: Endpoint | None = None
+        sampling, trace = scene.sampling, arrival.trace
+        kept = True if trace is not None else None
+        self._step = continued(trace, kept, sampling, os.urandom) if sampling is not None else None
 
     async def open(self) -> Stream | socket.socket | Refusal:
         """Decide, and connect to the endpoint."""
@@ -39,8 +44,8 @@ class Opaque:
             return found
         self._endpoint = found
         host = self._callee.service.hostname if self._callee.service is not None else ""
-        headers = ((FORWARDED, Forwarded(self._arrival.address, host).encode()),)
-        return await self._scene.upstream.connect(found, headers)
+        forwarded = Forwarded(self._arrival.address, host).encode()
+        return await self._scene.upstream.connect(found, ((FORWARDED, forwarded), *connection(self._step)))
 
     async def join(self, near: Stream | socket.socket, far: Stream | socket.socket, first: bytes = b"") -> None:
         """Carry bytes between the caller's side and the endpoint's until both end. `first` was read already.
@@ -105,6 +110,7 @@ class Opaque:
             seconds=trio.current_time() - self._began,
             sent=flow.sent if flow is not None else 0,
             received=flow.received if flow is not None else 0,
+            step=self._step,
         )
         scene.report(record)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh.refusal import Refusal
+from mesh.trace import Step
 from waypoint.answer import Answer
 from waypoint.http.events import RequestHead
 from waypoint.plan import Forward
@@ -24,3 +25,4 @@ class Outcome:
     sent: int = 0
     first_byte: float | None = None
     refusal: Refusal | None = None
+    step: Step | None = None

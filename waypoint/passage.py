@@ -51,6 +51,9 @@ class Judge(Guide, Protocol):
     def decide(self, request: RequestHead) -> Forward | Answer:
         """What becomes of a request."""
 
+    def traced(self, request: RequestHead, outcome: Outcome) -> RequestHead:
+        """The request as the next hop gets it, which is told of our span where we make one."""
+
     def done(self, passage: Passage) -> None:
         """It is over; called once."""
 
@@ -199,7 +202,7 @@ class Passage:
 
     def _asked(self, head: RequestHead) -> None:
         outcome = self.outcome
-        outcome.request = head = self._identified(head)
+        outcome.request = head = self._judge.traced(self._identified(head), outcome)
         decision = self._judge.decide(head)
         if isinstance(decision, Answer):
             self._answer(decision)

@@ -9,7 +9,7 @@ from mesh.identity import Identity
 from mesh.record import Event, HttpOutcome, Party, Record, Reporter
 from mesh.refusal import Refusal
 from mesh.snapshot import Snapshot
-from mesh.trace import TRACEPARENT, TraceContext
+from mesh.trace import TRACEPARENT, Step, TraceContext
 from waypoint.answer import Answer, is_grpc
 from waypoint.authentication import without_secrets
 from waypoint.callee import Callee, Gateway
@@ -26,6 +26,8 @@ class Arrival:
     identity: Identity
     address: Address
     authority: str
+    trace: TraceContext | None = None
+    """The span of its connection at the caller's proxy, where that made one that is kept."""
 
 
 def of_request(source: Party, callee: Callee | Refusal, outcome: Outcome, *, now: float) -> Record:
@@ -49,7 +51,8 @@ def of_request(source: Party, callee: Callee | Refusal, outcome: Outcome, *, now
         policy=decided.policy if decided is not None else "",
         dry_run=decided.dry_run if decided is not None else "",
         audit=decided.audit if decided is not None else "",
-        trace=_trace(outcome.request),
+        trace=outcome.step.own.trace if outcome.step is not None else _trace(outcome.request),
+        step=outcome.step,
         http=_http(outcome, decided, endpoint),
     )
 
@@ -66,6 +69,7 @@ def of_connection(
     seconds: float = 0.0,
     sent: int = 0,
     received: int = 0,
+    step: Step | None = None,
 ) -> Record:
     """The record of a connection whose content is opaque, or that was refused before it had any."""
     return Record(
@@ -80,6 +84,8 @@ def of_connection(
         seconds=seconds,
         mutual_tls=True,
         refusal=refusal,
+        trace=step.own.trace if step is not None else "",
+        step=step,
     )
 
 

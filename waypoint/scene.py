@@ -11,6 +11,7 @@ from mesh.health import Health
 from mesh.net.deadlines import Deadlines
 from mesh.net.relay import Relay
 from mesh.record import Record
+from mesh.sampling import Sampling
 from mesh.snapshot import Snapshot
 from waypoint.balancer import Balancer
 from waypoint.callee import Gateway
@@ -40,3 +41,5 @@ class Scene:
     limits: Limits = field(default_factory=Limits)
     health: Health = field(default_factory=Health)
     balancer: Balancer = field(default_factory=Balancer)
+    sampling: Sampling | None = None
+    """None where no spans are made: then a caller's trace travels on untouched."""

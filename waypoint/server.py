@@ -19,6 +19,7 @@ from mesh.net.tunnel import HandshakeFailed, Request, Stream, Tunnel, address_of
 from mesh.quota import Quota
 from mesh.record import Event
 from mesh.refusal import Refusal
+from mesh.trace import TRACEPARENT, TraceContext
 from waypoint import sniff
 from waypoint.callee import Callee, Speech, resolve, speech
 from waypoint.conversation import Conversation
@@ -154,7 +155,7 @@ class Server:
 
     def _take(self, request: Request) -> None:
         scene = self._scene
-        arrival = Arrival(request.peer, request.tunnel.remote, request.authority)
+        arrival = Arrival(request.peer, request.tunnel.remote, request.authority, self._trace(request))
         snapshot = scene.current()
         callee = resolve(snapshot, scene.here, request.authority)
         if isinstance(callee, Refusal):
@@ -166,6 +167,13 @@ class Server:
             self._converse(arrival, request.accept().carry())
         elif self._nursery is not None:
             self._nursery.start_soon(self._attend, request, arrival, callee, found)
+
+    def _trace(self, request: Request) -> TraceContext | None:
+        """The caller's connection as a span; None where nobody keeps that, or we make none."""
+        if self._scene.sampling is None:
+            return None
+        trace = TraceContext.parse(request.headers.get(TRACEPARENT, b""))
+        return trace if trace is not None and trace.sampled else None
 
     async def _attend(self, request: Request, arrival: Arrival, callee: Callee, found: Speech) -> None:
         try:

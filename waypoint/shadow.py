@@ -65,6 +65,11 @@ class Shadow:
 
     # ---- waypoint.upstream.Seeker
 
+    @property
+    def told(self) -> tuple[tuple[bytes, bytes], ...]:
+        """A copy is no step of its own."""
+        return ()
+
     def ask(self, link: Link) -> bool:
         """Send the request's head on this link; False when it takes none, or nobody wants it any more."""
         stream = None if self.done else link.begin(self._request, self)

@@ -39,6 +39,10 @@ class Seeker(Protocol):
     """Whether the link that is offered has served others before."""
 
     @property
+    def told(self) -> TunnelHeaders:
+        """What the other end hears of it if a tunnel's stream is opened for it."""
+
+    @property
     def done(self) -> bool:
         """Whether it is wanted no more."""
 
@@ -86,7 +90,7 @@ class Upstream:
             seeker.fail(Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use"))
             return
         row.dialling += 1
-        self._relay.spawn(self._dial, row, endpoint, http2)
+        self._relay.spawn(self._dial, row, endpoint, http2, seeker.told)
 
     async def connect(self, endpoint: Endpoint, headers: TunnelHeaders = ()) -> Stream | socket.socket | Refusal:
         """A connection to the endpoint, for bytes of any kind."""
@@ -115,10 +119,10 @@ class Upstream:
         """How many HTTP connections there are."""
         return sum(len(row.links) for row in self._rows.values())
 
-    async def _dial(self, row: _Row, endpoint: Endpoint, http2: bool) -> None:
+    async def _dial(self, row: _Row, endpoint: Endpoint, http2: bool, told: TunnelHeaders) -> None:
         made: Stream | socket.socket | Refusal = Refusal(Reason.DRAINING, "the waypoint ends")
         try:
-            made = await self.connect(endpoint)
+            made = await self.connect(endpoint, told)
         except Exception as fault:  # noqa: BLE001  a fault of ours in one dial is that dial's; the others go on
             _log.exception("failed to reach %s", endpoint.address)
             made = Refusal(Reason.CONNECT_FAILED, f"no connection to {endpoint.address}: {fault}")
@@ -133,7 +137,7 @@ class Upstream:
         link.start()
         if row.serve(link) and row.waiting and not row.dialling:
             row.dialling += 1
-            self._relay.spawn(self._dial, row, endpoint, http2)
+            self._relay.spawn(self._dial, row, endpoint, http2, row.waiting[0].told)
 
     def _sweep(self) -> None:
         """End what has been idle for long; forget the endpoints to which there is nothing left."""

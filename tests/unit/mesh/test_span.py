@@ -19,6 +19,7 @@ from mesh.record import Event, HttpOutcome, Party, Record, Reporter
 from mesh.refusal import Reason, Refusal
 from mesh.sampling import kept
 from mesh.span import Span, span_of, way_attributes
+from mesh.spanline import SpanLines, read
 from mesh.trace import SAMPLED, Step, TraceContext
 from mesh.workload import Workload
 
@@ -135,3 +136,19 @@ def test_errors_are_kept_whatever_was_decided_for_their_trace() -> None:
     assert not kept(replace(denied, step=None))
     assert not kept(replace(REQUEST, event=Event.OPENED))
     assert not kept(replace(denied, refusal=Refusal(Reason.CALLER_GONE, "left")))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        REQUEST,
+        replace(REQUEST, http=replace(HTTP, method="\n\x00\u2028", path="/\ud800\"\\", grpc_status=3, protocol="grpc")),
+        replace(REQUEST, http=None, event=Event.CLOSED, reporter=Reporter.DESTINATION, connect_seconds=0.5),
+        replace(REQUEST, http=None, event=Event.CLOSED, refusal=Refusal(Reason.TUNNEL_LOST, "reset")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", [STEP, UNWANTED, Step(STEP.own, "", TraceContext("d" * 32, "e" * 16, SAMPLED, "a=1"))])
+def test_a_line_is_read_as_the_span_of_its_record(record: Record, step: Step) -> None:
+    line = SpanLines().line(record, step, 10_000_000_000)
+    assert "\n" not in line
+    assert read(line.encode("ascii")) == span_of(record, step, 10_000_000_000, dict(way_attributes(record)))

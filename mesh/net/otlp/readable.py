@@ -1,0 +1,45 @@
+"""Our spans as OpenTelemetry's SDK has them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+from mesh.span import Span
+from mesh.trace import TraceContext
+
+
+class Readable:
+    """Turns the spans of one proxy, which `resource` describes."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._scope = InstrumentationScope("ambit", version("ambit-mesh"))
+
+    def of(self, span: Span) -> ReadableSpan:
+        """The same span."""
+        step = span.step
+        parent = TraceContext(step.own.trace, step.parent, step.own.flags, step.own.state) if step.parent else None
+        return ReadableSpan(
+            span.name,
+            context=_context(step.own, remote=False),
+            parent=None if parent is None else _context(parent, remote=True),
+            resource=self._resource,
+            attributes={**span.way, **span.attributes},
+            events=[Event(name, timestamp=at) for name, at in span.events],
+            links=[] if step.link is None else [Link(_context(step.link, remote=True))],
+            kind=SpanKind[span.kind],
+            instrumentation_scope=self._scope,
+            status=Status() if span.error is None else Status(StatusCode.ERROR, span.error or None),
+            start_time=span.start,
+            end_time=span.end,
+        )
+
+
+def _context(of: TraceContext, *, remote: bool) -> SpanContext:
+    state = TraceState.from_header([of.state]) if of.state else None
+    return SpanContext(int(of.trace, 16), int(of.span, 16), remote, TraceFlags(of.flags), state)
