@@ -136,9 +136,20 @@ class Terms:
     rate: Rate | None = None
     requests: int | None = None
     """How many may be in progress at once."""
+    connections: int | None = None
+    """How many connections to its endpoints there may be; each endpoint has one in any case."""
+    pending: int | None = None
+    """How many requests may wait for a connection."""
+    retries: int | None = None
+    """How many requests may be on an attempt after their first at once."""
     balancing: LoadBalancing | None = None
     outliers: OutlierDetection | None = None
     faults: Faults | None = None
+
+    @property
+    def bounds_connections(self) -> bool:
+        """Whether connections to the service's endpoints, or its retries, are limited."""
+        return not (self.connections is None and self.pending is None and self.retries is None)
 
 
 @dataclass(frozen=True, slots=True)

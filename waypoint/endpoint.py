@@ -10,7 +10,7 @@ from mesh.address import Address
 from mesh.balance import Tiers
 from mesh.record import Party
 from mesh.ring import Ring
-from mesh.traffic import LoadBalancing, Spread, Terms
+from mesh.traffic import LoadBalancing, Spread, Terms, TrafficPolicy
 from mesh.workload import AppProtocol, Service, TunnelProtocol, Workload
 from waypoint.outliers import Watch
 
@@ -20,7 +20,19 @@ HBONE_PORT: Final = 15008
 class Endpoint:
     """The pod that is called: where, by which way, and who it has to be. Equal when these are."""
 
-    __slots__ = ("accepts", "address", "key", "party", "port", "protocol", "service", "tunnel", "watch", "workload")
+    __slots__ = (
+        "accepts",
+        "address",
+        "bounds",
+        "key",
+        "party",
+        "port",
+        "protocol",
+        "service",
+        "tunnel",
+        "watch",
+        "workload",
+    )
 
     def __init__(
         self,
@@ -31,6 +43,7 @@ class Endpoint:
         port: int = 0,
         *,
         watch: Watch | None = None,
+        bounds: TrafficPolicy | None = None,
     ) -> None:
         self.workload = workload
         self.address = address
@@ -40,6 +53,8 @@ class Endpoint:
         """The service's port that was called."""
         self.watch = watch
         """What makes it an outlier among the service's endpoints, if anything does."""
+        self.bounds = bounds
+        """The policy that bounds the connections to the service's endpoints and its retries, if one does."""
         hbone = workload.tunnel is TunnelProtocol.HBONE
         self.tunnel = Address(address.ip, HBONE_PORT) if hbone else None
         """Where its HBONE server listens; None where it is reached by plain TCP."""
@@ -47,6 +62,8 @@ class Endpoint:
         """Who may answer there."""
         self.key = f"{address} {self.tunnel} {workload.identity}"
         """The same for all requests that may share a connection."""
+        if bounds is not None:
+            self.key += f" {bounds.service}"
         self.party = Party(address, workload, workload.identity)
 
     @property
@@ -77,8 +94,8 @@ class Ends:
     targets: Mapping[str, int]
     members: int
     protocol: AppProtocol
-    terms: Terms | None = None
-    """What the service's policy says of them; None if nothing."""
+    policy: TrafficPolicy | None = None
+    """The service's, where it says anything of them."""
     made: dict[str, Endpoint] = field(default_factory=dict)
     rings: dict[int, Ring] = field(default_factory=dict)
     """By the tier's number, as far as they were needed."""
@@ -88,6 +105,17 @@ class Ends:
         """By what one of them is chosen."""
         balancing = self.balancing
         return balancing.spread if balancing is not None else Spread.LEAST_LATENCY
+
+    @property
+    def terms(self) -> Terms | None:
+        """What the service's policy says of them; None if nothing."""
+        return self.policy.terms if self.policy is not None else None
+
+    @property
+    def bounds(self) -> TrafficPolicy | None:
+        """The policy, where it bounds the connections to them or the service's retries."""
+        terms = self.terms
+        return self.policy if terms is not None and terms.bounds_connections else None
 
     @property
     def balancing(self) -> LoadBalancing | None:

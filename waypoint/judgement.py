@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mesh.refusal import Reason
 from waypoint.answer import is_grpc
 from waypoint.http.events import value
 
 if TYPE_CHECKING:
     from waypoint.http.events import Headers
 
+OURS: Final = frozenset({Reason.OVER_BUDGET, Reason.OVER_PENDING, Reason.POLICY_DENIED, Reason.NO_CERTIFICATE})
+"""Why a connection is not made to an endpoint that may be quite well."""
 _OF_GRPC: Final = {b"2": 500, b"4": 504, b"8": 429, b"13": 500, b"14": 503, b"15": 500}
 """UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAVAILABLE, DATA_LOSS; others are the caller's affair."""
 _DIGITS: Final = 9

@@ -15,9 +15,11 @@ from mesh.refusal import Reason, Refusal
 from mesh.sampling import connection, continued
 from waypoint.callee import Callee, resolve
 from waypoint.endpoint import Endpoint
+from waypoint.judgement import OURS
 from waypoint.plan import Caller, Question, plan_opaque
 from waypoint.report import Arrival, of_connection
 from waypoint.scene import Scene
+from waypoint.upstream import TunnelHeaders
 
 
 class Opaque:
@@ -45,7 +47,7 @@ class Opaque:
         self._endpoint = found
         host = self._callee.service.hostname if self._callee.service is not None else ""
         forwarded = Forwarded(self._arrival.address, host).encode()
-        return await self._scene.upstream.connect(found, ((FORWARDED, forwarded), *connection(self._step)))
+        return await self._connected(found, ((FORWARDED, forwarded), *connection(self._step)))
 
     async def join(self, near: Stream | socket.socket, far: Stream | socket.socket, first: bytes = b"") -> None:
         """Carry bytes between the caller's side and the endpoint's until both end. `first` was read already.
@@ -60,9 +62,13 @@ class Opaque:
             self._flows.append(scene.relay.join(end, near))
         else:
             self._flows.insert(0, near.splice(self._as_socket(far)))
-        async with trio.open_nursery() as nursery:
-            for flow in self._flows:
-                nursery.start_soon(self._watch, flow)
+        try:
+            async with trio.open_nursery() as nursery:
+                for flow in self._flows:
+                    nursery.start_soon(self._watch, flow)
+        finally:
+            if self._endpoint is not None:
+                self._left(self._endpoint)
         self._record(Event.CLOSED, self._denied)
 
     def recheck(self) -> None:
@@ -77,6 +83,30 @@ class Opaque:
     def refused(self, refusal: Refusal) -> None:
         """Record that nothing came of it."""
         self._record(Event.CLOSED, refusal)
+
+    async def _connected(self, endpoint: Endpoint, headers: TunnelHeaders) -> Stream | socket.socket | Refusal:
+        """A connection to the endpoint, which knows of it until `join` ends."""
+        scene, uid, began = self._scene, endpoint.workload.uid, trio.current_time()
+        full = scene.upstream.enter(endpoint)
+        if full is not None:
+            return full
+        scene.health.began(uid)
+        made: Stream | socket.socket | Refusal = Refusal(Reason.DRAINING, "the waypoint ends")
+        try:
+            made = await scene.upstream.connect(endpoint, headers)
+        finally:
+            now = trio.current_time()
+            if not isinstance(made, Refusal):
+                scene.health.answered(uid, now - began, now)
+            else:
+                self._left(endpoint)
+                if made.reason not in OURS:
+                    scene.health.failed(uid, now)
+        return made
+
+    def _left(self, endpoint: Endpoint) -> None:
+        self._scene.health.closed(endpoint.workload.uid)
+        self._scene.upstream.left(endpoint)
 
     def _as_socket(self, far: Stream | socket.socket) -> socket.socket:
         """The endpoint's side as a socket; a stream is joined to one end of a pair, by the relay as well."""
@@ -95,7 +125,17 @@ class Opaque:
 
     def _question(self, callee: Callee) -> Question:
         caller = Caller(self._arrival.identity, self._arrival.address.ip)
-        return Question(self._scene.current(), self._scene.here, callee, caller, self._scene.dice)
+        scene = self._scene
+        return Question(
+            scene.current(),
+            scene.here,
+            callee,
+            caller,
+            scene.dice,
+            health=scene.health,
+            now=trio.current_time,
+            balancer=scene.balancer,
+        )
 
     def _record(self, event: Event, refusal: Refusal | None = None) -> None:
         scene, flow = self._scene, self._flows[0] if self._flows else None

@@ -153,7 +153,8 @@ class Passage:
         """There is no connection to the endpoint."""
         if self._pursuit is not None:
             self._pursuit.unreached(attempt, refusal)
-        if not self._repeated(attempt, Failure.UNREACHABLE):
+        # Where too many wait already, waiting once more elsewhere would be no better.
+        if refusal.reason is Reason.OVER_PENDING or not self._repeated(attempt, Failure.UNREACHABLE):
             self._fail(Answer(503, "upstream connect error", refusal=refusal))
 
     def answered(self, attempt: Attempt, event: Event) -> None:
@@ -162,8 +163,10 @@ class Passage:
             forward = self.outcome.forward
             if self._pursuit is not None:
                 self._pursuit.answered(event)
-            if event.status >= 400 and self._repeated(attempt, Failure.STATUS, event.status):
-                return
+            if event.status >= 400:
+                if self._repeated(attempt, Failure.STATUS, event.status):
+                    return
+                self.outcome.refusal = self._overspent()
             self._request.settle()
             if forward is not None and forward.response_changes:
                 headers = filters.on_response(event.headers, forward.response_changes)
@@ -239,10 +242,17 @@ class Passage:
         pursuit = self._pursuit
         return pursuit is not None and pursuit.failed(attempt, failure, status, answered=bool(self.outcome.status))
 
+    def _overspent(self, last: Refusal | None = None) -> Refusal | None:
+        """Why there was no attempt after the last one, which ended for this reason; else that reason."""
+        found = self._pursuit.overspent if self._pursuit is not None else None
+        if found is None or last is None:
+            return found or last
+        return Refusal(found.reason, f"{found.detail}; the last attempt: {last}")
+
     def _answer(self, answer: Answer) -> None:
         """Answer in the backend's place."""
         outcome = self.outcome
-        outcome.answer, outcome.refusal = answer, answer.refusal
+        outcome.answer, outcome.refusal = answer, self._overspent(answer.refusal)
         head, body = message(answer, outcome.request)
         self._responded(head)
         outcome.status = answer.status

@@ -12,7 +12,7 @@ from mesh.refusal import Reason, Refusal
 from mesh.workload import AppProtocol
 from waypoint import deadline
 from waypoint.attempt import Attempt
-from waypoint.judgement import grpc_status, http_status, retry_after
+from waypoint.judgement import OURS, grpc_status, http_status, retry_after
 from waypoint.retry import Failure, Tried, again
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _KEPT: Final = 64 * 1024
 """Bytes of a request's content that are kept for another attempt; when there are more, there is none."""
 _UNAVAILABLE: Final = 503
 _TIMEOUT: Final = 504
-_OURS: Final = frozenset({Reason.OVER_BUDGET, Reason.POLICY_DENIED, Reason.NO_CERTIFICATE})
-"""Why a connection is not made to an endpoint that may be quite well."""
 
 
 _log = logging.getLogger("waypoint")
@@ -61,6 +59,7 @@ class Pursuit:
         "_wait",
         "_whole",
         "forward",
+        "overspent",
     )
 
     def __init__(
@@ -85,6 +84,8 @@ class Pursuit:
         self._whole: Wait | None = None
         self._wait: Wait | None = None
         """The time of one attempt, or the pause before it."""
+        self.overspent: Refusal | None = None
+        """Why there was no other attempt, where the service's policy allowed none."""
         self.forward = forward
         """The plan, with the endpoint of the newest attempt."""
 
@@ -120,7 +121,7 @@ class Pursuit:
 
     def unreached(self, attempt: Attempt, refusal: Refusal) -> None:
         """There is no connection to the endpoint of an attempt."""
-        if refusal.reason not in _OURS:
+        if refusal.reason not in OURS:
             self._scene.health.failed(attempt.endpoint.workload.uid, trio.current_time())
             self._watched(attempt.endpoint, _UNAVAILABLE)
 
@@ -190,7 +191,13 @@ class Pursuit:
         """Whether the service's budget has room for another attempt; what nobody has seen yet costs nothing."""
         if self.forward.retry is None or self._repeating:
             return True
-        self._repeating = self._scene.budgets.spend(self.forward.endpoint.key_of_service)
+        endpoint = self.forward.endpoint
+        policy = endpoint.bounds
+        most = policy.terms.retries if policy is not None else None
+        self._repeating = self._scene.budgets.spend(endpoint.key_of_service, most)
+        if policy is not None and most is not None and not self._repeating:
+            why = f"{policy.title}: {most} retries of requests to {policy.service} are in progress"
+            self.overspent = Refusal(Reason.OVER_RETRIES, why)
         return self._repeating
 
     def _learn(self, attempt: Attempt, failure: Failure) -> None:

@@ -82,7 +82,10 @@ def _asked(tried: Tried, retry: Retry) -> bool:
 
 
 class Budgets:
-    """How many requests of each service are being repeated: at most a fifth of those in progress, and three always."""
+    """How many requests of each service are being repeated: a fifth of those in progress, and three always.
+
+    A TrafficPolicy may say how many instead.
+    """
 
     SHARE: Final = 0.2
     LEAST: Final = 3
@@ -94,10 +97,10 @@ class Budgets:
         """A request that may be repeated is in progress."""
         self._services.setdefault(service, _Budget()).active += 1
 
-    def spend(self, service: str) -> bool:
-        """Repeat one of the service's requests, if the budget allows; `ended` is to be told of it."""
+    def spend(self, service: str, most: int | None = None) -> bool:
+        """Repeat one of the service's requests, if the budget allows, or `most`; `ended` is to be told of it."""
         one = self._services[service]
-        if one.repeated >= max(self.LEAST, one.active * self.SHARE):
+        if one.repeated >= (max(self.LEAST, one.active * self.SHARE) if most is None else most):
             return False
         one.repeated += 1
         return True

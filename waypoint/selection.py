@@ -12,7 +12,7 @@ from waypoint.affinity import Affinity, affinity
 from waypoint.endpoint import Endpoint, Ends
 
 if TYPE_CHECKING:
-    from mesh.traffic import Terms
+    from mesh.traffic import TrafficPolicy
     from mesh.workload import Service, Workload
     from waypoint.http.events import RequestHead
     from waypoint.plan import Question
@@ -29,7 +29,7 @@ def select(
 ) -> Endpoint | Refusal:
     """The endpoint for one attempt, none of those `tried` (by uid); `bond` is what `bound` says of the request."""
     ends = _ends(question, service, port)
-    if ends.terms is None:
+    if ends.policy is None:
         chosen = pick(ends.tiers, question.dice, question.health, question.now(), tried)
     else:
         health, now, key = question.health, question.now(), bond.key if bond is not None else None
@@ -40,7 +40,8 @@ def select(
     made = ends.made.get(chosen.uid)
     if made is None:
         at = Address(chosen.addresses[0], ends.targets[chosen.uid])
-        made = ends.made[chosen.uid] = Endpoint(chosen, at, ends.protocol, service, port, watch=ends.watch)
+        made = Endpoint(chosen, at, ends.protocol, service, port, watch=ends.watch, bounds=ends.bounds)
+        ends.made[chosen.uid] = made
     return made
 
 
@@ -48,8 +49,8 @@ def bound(question: Question, service: Service, request: RequestHead | None) -> 
     """What binds a request, or a connection, to one of the service's endpoints, if anything does."""
     if not question.snapshot.traffic:
         return None
-    terms = _terms(question, service)
-    balancing = terms.balancing if terms is not None else None
+    policy = question.snapshot.traffic.get(service.key)
+    balancing = policy.terms.balancing if policy is not None else None
     if balancing is None or balancing.hash_on is None:
         return None
     return affinity(balancing.hash_on, request, question.caller, question.dice)
@@ -72,15 +73,16 @@ def _ends(question: Question, service: Service, port: int) -> Ends:
         declared = service.port(port)
         protocol = declared.protocol if declared is not None else AppProtocol.UNKNOWN
         usable = tiers(candidates, service.balancing, _own_workload(question))
-        terms = _terms(question, service)
-        found = question.memo.ends[name] = Ends(name, usable, targets, len(members), protocol, terms)
+        policy = _policy(question, service)
+        found = question.memo.ends[name] = Ends(name, usable, targets, len(members), protocol, policy)
         if found.balancing is not None and found.balancing.slow_start:
             question.balancer.meet(found, question.now())
     return found
 
 
-def _terms(question: Question, service: Service) -> Terms | None:
-    """What the service's policy says of its endpoints."""
+def _policy(question: Question, service: Service) -> TrafficPolicy | None:
+    """The service's, where it says anything of its endpoints."""
     policy = question.snapshot.traffic.get(service.key)
     terms = policy.terms if policy is not None else None
-    return terms if terms is not None and (terms.balancing or terms.outliers) else None
+    said = terms is not None and (terms.balancing or terms.outliers or terms.bounds_connections)
+    return policy if said else None

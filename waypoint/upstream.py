@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -14,14 +14,17 @@ from mesh.net.dial import dial
 from mesh.net.pool import Pool, PoolKey
 from mesh.net.tunnel import DialFailed, Rejected, Stream
 from mesh.refusal import Reason, Refusal
+from waypoint.circuit import Circuit
 from waypoint.http.http1_client import Http1Client
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
+from waypoint.row import Row
 
 if TYPE_CHECKING:
     from mesh.net.deadlines import Deadlines
     from mesh.net.relay import Relay
     from waypoint.endpoint import Endpoint
+    from waypoint.row import Seeker
 
 _IDLE_SECONDS: Final = 60.0
 _LINKS: Final = 1024
@@ -30,27 +33,6 @@ _LINKS: Final = 1024
 _log = logging.getLogger("waypoint")
 
 TunnelHeaders = Sequence[tuple[bytes, bytes]]
-
-
-class Seeker(Protocol):
-    """Who wants a link to an endpoint."""
-
-    reused: bool
-    """Whether the link that is offered has served others before."""
-
-    @property
-    def told(self) -> TunnelHeaders:
-        """What the other end hears of it if a tunnel's stream is opened for it."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it is wanted no more."""
-
-    def ask(self, link: Link) -> bool:
-        """Use this link; False when it cannot be used, or is wanted no more."""
-
-    def fail(self, refusal: Refusal) -> None:
-        """There is none."""
 
 
 class Upstream:
@@ -71,26 +53,45 @@ class Upstream:
         self._pool = pool
         self._headers = headers
         self._connect_seconds = connect_seconds
-        self._rows: dict[tuple[str, bool], _Row] = {}
+        self._rows: dict[tuple[str, bool], Row] = {}
+        self._circuits: dict[str, Circuit] = {}
+        """By the service's key."""
         relay.on_tick.add(self._sweep)
 
     def ask(self, endpoint: Endpoint, seeker: Seeker, *, http2: bool, fresh: bool = False) -> None:
-        """Give it a connection there is, or a new one; always a new one if `fresh`."""
+        """Give it a connection there is, or a new one; always a new one if `fresh`, as far as there may be one."""
         key = (endpoint.key, http2)
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = _Row()
+            row = self._rows[key] = self._row(endpoint, http2)
         elif not fresh and row.ask(seeker):
+            return
+        refusal = self._refused(row, endpoint)
+        if refusal is not None:
+            seeker.fail(refusal)
             return
         row.waiting.append(seeker)
         if http2 and row.dialling and not fresh:
             return  # whoever waits for an HTTP/2 connection shares it
-        if len(row.links) + row.dialling >= _LINKS:
-            row.waiting.remove(seeker)
-            seeker.fail(Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use"))
+        if row.circuit is None or row.wanting:
+            self._begin(row, seeker.told)
             return
-        row.dialling += 1
-        self._relay.spawn(self._dial, row, endpoint, http2, seeker.told)
+        if fresh:
+            row.pass_on()
+        if row.waiting and row.circuit is not None and row.circuit.full:
+            self._give_up_a_spare(row.circuit)
+
+    def enter(self, endpoint: Endpoint) -> Refusal | None:
+        """Make room for a connection of opaque bytes; `left` is to be told of its end."""
+        circuit = self._circuit(endpoint)
+        return circuit.enter() if circuit is not None else None
+
+    def left(self, endpoint: Endpoint) -> None:
+        """It has ended."""
+        circuit = self._circuits.get(endpoint.key_of_service) if endpoint.bounds is not None else None
+        if circuit is not None and circuit.open:
+            circuit.open -= 1
+            self._room(circuit)
 
     async def connect(self, endpoint: Endpoint, headers: TunnelHeaders = ()) -> Stream | socket.socket | Refusal:
         """A connection to the endpoint, for bytes of any kind."""
@@ -119,7 +120,7 @@ class Upstream:
         """How many HTTP connections there are."""
         return sum(len(row.links) for row in self._rows.values())
 
-    async def _dial(self, row: _Row, endpoint: Endpoint, http2: bool, told: TunnelHeaders) -> None:
+    async def _dial(self, row: Row, endpoint: Endpoint, http2: bool, told: TunnelHeaders) -> None:
         made: Stream | socket.socket | Refusal = Refusal(Reason.DRAINING, "the waypoint ends")
         try:
             made = await self.connect(endpoint, told)
@@ -129,15 +130,59 @@ class Upstream:
         finally:
             row.dialling -= 1
         if isinstance(made, Refusal):
+            if row.circuit is not None:
+                row.circuit.open -= 1
             row.refuse(made, everybody=http2)
+            if row.circuit is not None:
+                self._room(row.circuit)
             return
         carrier: Carrier = made.carry() if isinstance(made, Stream) else SocketCarrier(self._relay, made)
         link = Link(self._relay, self._deadlines, carrier, Http2(client=True) if http2 else Http1Client(), row)
         row.links[link] = None
         link.start()
-        if row.serve(link) and row.waiting and not row.dialling:
-            row.dialling += 1
-            self._relay.spawn(self._dial, row, endpoint, http2, row.waiting[0].told)
+        if row.serve(link) and row.waiting and not row.dialling and (row.circuit is None or row.wanting):
+            self._begin(row, row.waiting[0].told)
+
+    def _row(self, endpoint: Endpoint, http2: bool) -> Row:
+        return Row(endpoint, http2=http2, circuit=self._circuit(endpoint), room=self._room)
+
+    def _circuit(self, endpoint: Endpoint) -> Circuit | None:
+        """What bounds the connections to the endpoint's service, by the policy that is in force now."""
+        if endpoint.bounds is None:
+            return None
+        circuit = self._circuits.setdefault(endpoint.key_of_service, Circuit(endpoint.bounds))
+        circuit.policy = endpoint.bounds
+        return circuit
+
+    def _refused(self, row: Row, endpoint: Endpoint) -> Refusal | None:
+        """Why a request that finds no free connection cannot even wait for one."""
+        if len(row.links) + row.dialling >= _LINKS:
+            return Refusal(Reason.OVER_BUDGET, f"{_LINKS} connections to {endpoint.address} are in use")
+        circuit = self._circuit(endpoint)
+        if circuit is None:
+            return None
+        return circuit.queue(one for one in self._rows.values() if one.circuit is circuit)
+
+    def _begin(self, row: Row, told: TunnelHeaders) -> None:
+        """Make one more connection."""
+        row.dialling += 1
+        if row.circuit is not None:
+            row.circuit.open += 1
+        self._relay.spawn(self._dial, row, row.endpoint, row.http2, told)
+
+    def _give_up_a_spare(self, circuit: Circuit) -> None:
+        """End a connection that another endpoint has to spare, so that one can be made where requests wait."""
+        for row in self._rows.values():
+            if row.circuit is circuit and (link := row.spare) is not None:
+                del row.free[link]
+                link.drain()
+                return
+
+    def _room(self, circuit: Circuit) -> None:
+        """One connection of a circuit is no more: others may be made for those who wait."""
+        for row in self._rows.values():
+            while row.circuit is circuit and row.wanting:
+                self._begin(row, row.waiting[0].told)
 
     def _sweep(self) -> None:
         """End what has been idle for long; forget the endpoints to which there is nothing left."""
@@ -152,60 +197,3 @@ class Upstream:
                     link.drain()
             if not (row.links or row.dialling or row.waiting):
                 del self._rows[key]
-
-
-class _Row:
-    """The links to one endpoint in one version of HTTP (waypoint.http.link.Owner)."""
-
-    def __init__(self) -> None:
-        self.links: dict[Link, None] = {}
-        self.free: dict[Link, None] = {}
-        """Those that may take a request; the one used last is asked first, so that what is not needed falls idle."""
-        self.dialling = 0
-        self.waiting: list[Seeker] = []
-
-    def ask(self, seeker: Seeker) -> bool:
-        """Give it a link there is."""
-        while self.free:
-            link = next(reversed(self.free))
-            seeker.reused = True
-            if seeker.ask(link):
-                return True
-            del self.free[link]
-        seeker.reused = False
-        return False
-
-    def serve(self, link: Link) -> bool:
-        """There is a new link: give it to those who wait, as many as it takes; whether it took any."""
-        served = False
-        while self.waiting:
-            seeker = self.waiting[0]
-            if not seeker.done and not seeker.ask(link):
-                if not served:
-                    self.refuse(Refusal(Reason.BACKEND_FAILED, "a new connection takes no request"), everybody=True)
-                return served
-            served = True
-            self.waiting.remove(seeker)
-        self.freed(link)
-        return served
-
-    def refuse(self, refusal: Refusal, *, everybody: bool) -> None:
-        """There is no link."""
-        refused, self.waiting = (self.waiting, []) if everybody else (self.waiting[:1], self.waiting[1:])
-        for seeker in refused:
-            seeker.fail(refusal)
-
-    # ---- waypoint.http.link.Owner
-
-    def begun(self, link: Link, stream: int) -> None:
-        """A backend begins nothing."""
-
-    def freed(self, link: Link) -> None:
-        """It may take a request again."""
-        if link.usable:
-            self.free[link] = None
-
-    def over(self, link: Link) -> None:
-        """It is gone."""
-        self.links.pop(link, None)
-        self.free.pop(link, None)

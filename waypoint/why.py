@@ -140,6 +140,14 @@ def _limits(question: Question) -> Iterator[Step]:
         yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")
     if policy.terms.requests is not None:
         yield Step("limit", f"{policy.title} takes {policy.terms.requests} requests at a time")
+    terms = policy.terms
+    for most, what in (
+        (terms.connections, "connections"),
+        (terms.pending, "waiting requests"),
+        (terms.retries, "retries"),
+    ):
+        if most is not None:
+            yield Step("limit", f"{policy.title} allows {most} {what} at a time")
     if (injected := policy.terms.faults) is not None:
         if (abort := injected.abort) is not None:
             yield Step("fault", f"{policy.title} aborts {abort.percent:g} % of requests", Outcome.BESIDE)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 POLICY_GROUP: Final = "policy.ambit-mesh.dev"
 _MOST: Final = 1_000_000
 _LONGEST: Final = 3600.0
-_TERMS: Final = ("rateLimit", "maxRequests", "loadBalancing", "outlierDetection", "faults")
+_TERMS: Final = (
+    "rateLimit", "maxRequests", "maxConnections", "maxPendingRequests", "maxRetries", "loadBalancing",
+    "outlierDetection", "faults",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,18 @@ def read_traffic_policy(obj: Object, root: Field) -> TrafficPolicy:
 def _read_terms(spec: Field) -> Terms:
     return Terms(
         rate=_read_rate(spec["rateLimit"]) if spec["rateLimit"].given else None,
-        requests=spec["maxRequests"].integer(1, 1, _MOST) if spec["maxRequests"].given else None,
+        requests=_most(spec["maxRequests"]),
+        connections=_most(spec["maxConnections"]),
+        pending=_most(spec["maxPendingRequests"]),
+        retries=_most(spec["maxRetries"], 0),
         balancing=read_load_balancing(spec["loadBalancing"]),
         outliers=read_outlier_detection(spec["outlierDetection"]),
         faults=read_faults(spec["faults"]),
     )
+
+
+def _most(at: Field, least: int = 1) -> int | None:
+    return at.integer(1, least, _MOST) if at.given else None
 
 
 def _read_target(at: Field) -> str:

@@ -261,7 +261,18 @@ parts = st.floats(0, 100)
 errors, codes = st.integers(400, 599), st.integers(1, 16)
 aborts = st.builds(Abort, errors, maybe(codes), parts) | st.builds(Abort, st.none(), codes, parts)
 faults = st.builds(Faults, maybe(st.builds(Delay, spans, parts)), maybe(aborts))
-terms = st.builds(Terms, maybe(rates), maybe(positive), maybe(balancing), maybe(outliers), maybe(faults))
+counts = maybe(positive)
+terms = st.builds(
+    Terms,
+    maybe(rates),
+    counts,
+    counts,
+    counts,
+    maybe(st.integers(0, 99)),
+    maybe(balancing),
+    maybe(outliers),
+    maybe(faults),
+)
 traffic = st.builds(TrafficPolicy, names, names, names, terms)
 key_sets = st.sampled_from(["", Issuer().jwks])
 token_sources = st.builds(TokenSource, st.sampled_from(Place), names, texts)

@@ -39,6 +39,7 @@ _SOURCES: Final = {
 }
 _SOURCE_OF: Final[dict[int, HashSource]] = {number: source for source, number in _SOURCES.items()}
 
+_COUNTS: Final = ("requests", "connections", "pending", "retries")
 _OUTLIERS: Final = tuple(one.name for one in fields(OutlierDetection))
 _MAYBE: Final = ("errors", "gateway_errors", "success_percent")
 
@@ -52,6 +53,9 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
         name=policy.name,
         rate=_rate_message(terms.rate) if terms.rate is not None else None,
         requests=terms.requests,
+        connections=terms.connections,
+        pending=terms.pending,
+        retries=terms.retries,
         balancing=_balancing_message(terms.balancing) if terms.balancing is not None else None,
         outliers=_outliers_message(terms.outliers) if terms.outliers is not None else None,
         faults=_faults_message(terms.faults) if terms.faults is not None else None,
@@ -60,12 +64,12 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
 
 def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
     """The policy; ValueError with the reason if it cannot be relied on."""
-    requests = message.requests if message.HasField("requests") else None
-    if requests == 0:
-        raise ValueError("no request at all is no limit")
+    counts = {name: getattr(message, name) if message.HasField(name) else None for name in _COUNTS}
+    if any(counts[name] == 0 for name in _COUNTS if name != "retries"):
+        raise ValueError("nothing at all is no limit")
     terms = Terms(
         rate=_rate(message.rate) if message.HasField("rate") else None,
-        requests=requests,
+        **counts,
         balancing=_balancing(message.balancing) if message.HasField("balancing") else None,
         outliers=_outliers(message.outliers) if message.HasField("outliers") else None,
         faults=_faults(message.faults) if message.HasField("faults") else None,

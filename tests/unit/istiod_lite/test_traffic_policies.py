@@ -74,6 +74,12 @@ def test_every_example_can_be_read(problems_of, example: Path) -> None:
     assert problems_of(example.read_text()) == []
 
 
+def test_bounds_on_connections_are_told_and_no_retry_is_a_bound_too(world_of) -> None:
+    spec = "{targetRefs: [{kind: Service, name: cart}], maxConnections: 9, maxPendingRequests: 8, maxRetries: 0}"
+    found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART]
+    assert found.terms == Terms(connections=9, pending=8, retries=0)
+
+
 def test_a_rate_says_what_it_leaves_out(world_of) -> None:
     spec = "{targetRefs: [{kind: Service, name: cart}], rateLimit: {requests: 20}}"
     found = compile_world(world_of(NAMESPACE, SERVICES, policy(spec)), Settings()).traffic[CART].terms
@@ -206,6 +212,9 @@ def test_a_way_to_spread_requests_that_there_is_not_is_refused(problems_of, bala
         ("{targetRefs: [{kind: Service, name: a}]}", "spec", "it asks for nothing"),
         ("{maxRequests: 1}", "spec.targetRefs", "required"),
         ("{maxRequests: 0, targetRefs: [{kind: Service, name: a}]}", "spec.maxRequests", "out of range"),
+        ("{maxConnections: 0, targetRefs: [{kind: Service, name: a}]}", "spec.maxConnections", "out of range"),
+        ("{maxPendingRequests: 0, targetRefs: [{kind: Service, name: a}]}", "spec.maxPendingRequests", "out of range"),
+        ("{maxRetries: -1, targetRefs: [{kind: Service, name: a}]}", "spec.maxRetries", "out of range"),
         ("{maxRequests: 1, targetRefs: [{kind: Gateway, name: a}]}", "spec.targetRefs[0]", "is for Services"),
         ("{maxRequests: 1, targetRefs: [{kind: Service, name: a}, {kind: Service, name: a}]}", "spec.targetRefs[1]",
          "given twice"),

@@ -127,10 +127,13 @@ def test_the_page_answers_in_json_that_can_be_read_back():
 
 
 def test_what_the_service_takes_is_told() -> None:
-    policy = TrafficPolicy(ECHO.key, "shop", "calm", Terms(Rate(10, 60.0, 10), requests=3))
+    policy = TrafficPolicy(ECHO.key, "shop", "calm", Terms(Rate(10, 60.0, 10), 3, 9, 8, 7))
     assert [text for _, text in of("limit", explain(ECHO, POD, policy))] == [
         "TrafficPolicy shop/calm takes 10 requests in 60 s of each caller",
         "TrafficPolicy shop/calm takes 3 requests at a time",
+        "TrafficPolicy shop/calm allows 9 connections at a time",
+        "TrafficPolicy shop/calm allows 8 waiting requests at a time",
+        "TrafficPolicy shop/calm allows 7 retries at a time",
     ]
     assert of("limit", explain(ECHO, POD)) == []
 
