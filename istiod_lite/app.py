@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,10 @@ from istiod_lite.authority import load_or_create
 from istiod_lite.ca import CertificateService
 from istiod_lite.compile import compile_world
 from istiod_lite.doorkeeper import Doorkeeper
-from istiod_lite.facts import Namespace
+from istiod_lite.facts import Namespace, RequestAuthentication
+from istiod_lite.fetch import fetch
 from istiod_lite.folder import Folder
+from istiod_lite.issuers import Issuers
 from istiod_lite.mirror import Mirror
 from istiod_lite.object import ObjectKey
 from istiod_lite.present import Present
@@ -26,7 +29,7 @@ from istiod_lite.publish import Publication, publish
 from istiod_lite.readiness import Readiness
 from istiod_lite.readings import Readings
 from istiod_lite.watch import watch
-from mesh import pki
+from mesh import jwks, pki
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -59,6 +62,8 @@ class ControlPlane:
         self._former = _statuses_of(self._statuses) if self._statuses is not None else {}
         self.present = Present()
         self.authority = load_or_create(config.state, config.settings.trust_domain, datetime.now(UTC))
+        dice = random.SystemRandom().random
+        self.issuers = Issuers(lambda uri: fetch(uri, config.reach, jwks.LONGEST), config.state / "jwks.json", dice)
 
     def update(self, changes: Mapping[str, str | None]) -> Publication:
         """Take in changed files; say what is wrong with them; write what istiod owns; give what is to be served."""
@@ -66,8 +71,15 @@ class ControlPlane:
         for problem in outcome.problems:
             _log.log(logging.ERROR if problem.grave else logging.WARNING, "%s", problem)
         self.present.become(outcome.world)
+        rules = (rule for one in outcome.world.all(RequestAuthentication) for rule in one.rules)
+        self.issuers.want(rule.uri for rule in rules if rule.uri)
+        return self.renew()
+
+    def renew(self) -> Publication:
+        """What is to be served now that there is news of manifests or of issuers' keys."""
         settings = self.config.settings
-        self._publication = publish(compile_world(outcome.world, settings), self._publication, settings.service_key)
+        snapshot = compile_world(self.present.world, settings, self.issuers.keys)
+        self._publication = publish(snapshot, self._publication, settings.service_key)
         self._write()
         return self._publication
 
@@ -76,7 +88,13 @@ class ControlPlane:
             self._generated.hold(self._owned())
         if self._statuses is not None:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._former = status.statuses(self.present.world, self.config.settings, former=self._former, now=now)
+            self._former = status.statuses(
+                self.present.world,
+                self.config.settings,
+                former=self._former,
+                now=now,
+                missing=self.issuers.missing,
+            )
             self._statuses.hold(status.document(key, one) for key, one in self._former.items())
 
     def _owned(self) -> Iterator[dict[str, Any]]:
@@ -118,8 +136,10 @@ async def serve(config: Serve) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with health, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_follow(plane, discovery, ready))
+        fetching = tasks.create_task(_fetch_keys(plane, discovery))
         await stopped.wait()
         following.cancel()
+        fetching.cancel()
         await server.stop(_GRACE)
 
 
@@ -140,6 +160,19 @@ async def _follow(plane: ControlPlane, discovery: DiscoveryService, ready: Calla
         if not serving:
             serving = True
             await ready()
+
+
+async def _fetch_keys(plane: ControlPlane, discovery: DiscoveryService) -> None:
+    """Keep the keys of issuers, and tell proxies and people of every change."""
+
+    def changed() -> None:
+        try:
+            discovery.publish(plane.renew())
+        except Exception:  # noqa: BLE001  proxies depend on this process: it goes on with what it published last
+            _log.exception("news of issuers' keys could not be taken in")
+
+    plane.issuers.changed = changed
+    await plane.issuers.run()
 
 
 def _tell(changes: Mapping[str, str | None], publication: Publication) -> None:

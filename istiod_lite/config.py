@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istiod_lite.compile.settings import Settings
+from istiod_lite.fetch import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ class Serve:
     listen: str
     ready_listen: str
     trusted_node_accounts: frozenset[str]
+    reach: Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def parse(arguments: Sequence[str] | None = None) -> Serve | Render | Check:
         listen=given.listen,
         ready_listen=given.ready_listen,
         trusted_node_accounts=frozenset(given.trusted_node_account or ["istio-system/ztunnel"]),
+        reach=Reach(tuple(given.jwks_network), given.jwks_ca),
     )
 
 
@@ -114,6 +118,16 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
     net = serve.add_argument_group("network")
     net.add_argument("--listen", default="0.0.0.0:15012", metavar="ADDR", help="gRPC over TLS (%(default)s)")
     net.add_argument("--ready-listen", default="0.0.0.0:15021", metavar="ADDR", help="GET /healthz/ready (%(default)s)")
+    keys = serve.add_argument_group("keys of token issuers (RequestAuthentication, jwksUri)")
+    keys.add_argument(
+        "--jwks-network",
+        action="append",
+        default=[],
+        type=ip_network,
+        metavar="CIDR",
+        help="fetch also from here, where otherwise nothing is fetched from: loopback, link-local; may be repeated",
+    )
+    keys.add_argument("--jwks-ca", type=Path, metavar="FILE", help="certificates to trust besides the system's")
     serve.add_argument(
         "--trusted-node-account",
         action="append",

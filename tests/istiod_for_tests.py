@@ -57,6 +57,7 @@ class Istiod:
         self.manifests.mkdir()
         (home / "jwks.json").write_text(self.issuer.jwks)
         self.port, self._ready_port = _free_port(), _free_port()
+        self.options: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def write(self, name: str, *texts: str) -> None:
@@ -74,6 +75,7 @@ class Istiod:
                     *("--manifests", str(self.manifests), "--state", str(self.state)),
                     *("--generated", str(self.generated), "--status", str(self.status)),
                     *("--listen", f"{self._host}:{self.port}", "--ready-listen", f"127.0.0.1:{self._ready_port}"),
+                    *self.options,
                 ],
                 stderr=log,
             )
@@ -119,9 +121,10 @@ class Istiod:
 
 
 @contextmanager
-def running(home: Path, **manifests: str) -> Iterator[Istiod]:
+def running(home: Path, *options: str, **manifests: str) -> Iterator[Istiod]:
     """istiod at work on these manifests (file stem to text)."""
     istiod = Istiod(home)
+    istiod.options = options
     for name, text in manifests.items():
         istiod.write(f"{name}.yaml", text)
     istiod.start()

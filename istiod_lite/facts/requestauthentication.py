@@ -21,6 +21,7 @@ _RULE: Final = (
     "issuer", "audiences", "jwks", "jwksUri", "fromHeaders", "fromParams", "fromCookies", "outputPayloadToHeader",
     "outputClaimToHeaders", "forwardOriginalToken", "spaceDelimitedClaims",
 )  # fmt: skip
+_VISIBLE: Final = re.compile(r"[!-~]+")
 _BEARER: Final = "Bearer "
 _USUAL: Final = (
     TokenSource(Place.HEADER, "authorization", _BEARER),
@@ -81,8 +82,6 @@ def _read_rule(at: Field) -> JwtFact:
     at["issuer"].required()
     if at["jwks"].given == at["jwksUri"].given:
         at["jwks"].fault("the issuer's keys are given by one of jwks and jwksUri", "write exactly one of them")
-    if at["jwksUri"].given:
-        at["jwksUri"].fault("keys are not fetched yet", "paste what is there into jwks")
     payload = at["outputPayloadToHeader"]
     rule = JwtRule(
         issuer=at["issuer"].text(shape=SOME_TEXT) if at["issuer"].given else "",
@@ -143,7 +142,7 @@ def _read_uri(at: Field) -> str:
         usable = uri.scheme in {"http", "https"} and bool(uri.hostname) and uri.port != 0
     except ValueError:
         usable = False
-    if not usable or uri.username is not None or uri.fragment or not text.isascii() or not text.isprintable():
+    if not usable or uri.username is not None or uri.fragment or not _VISIBLE.fullmatch(text):
         at.fault(f"{text!r} is not an address to fetch keys from", "write it like https://issuer.example/jwks.json")
         return ""
     return text

@@ -16,7 +16,7 @@ from istiod_lite.facts import (
     TrafficPolicy,
 )
 from istiod_lite.facts.trafficpolicy import POLICY_GROUP
-from istiod_lite.status.authentications import authentication_status
+from istiod_lite.status.authentications import authentication_condition
 from istiod_lite.status.binding import waypoint_bound
 from istiod_lite.status.condition import Moment
 from istiod_lite.status.entries import EntryStatuses
@@ -40,14 +40,19 @@ _EPOCH: Final = "1970-01-01T00:00:00Z"
 
 
 def statuses(
-    world: World, settings: Settings, *, former: Mapping[ObjectKey, Status] | None = None, now: str = _EPOCH
+    world: World,
+    settings: Settings,
+    *,
+    former: Mapping[ObjectKey, Status] | None = None,
+    now: str = _EPOCH,
+    missing: frozenset[str] = frozenset(),
 ) -> dict[ObjectKey, Status]:
     """The status that every object should have; objects of which nothing is to be said are left out.
 
     `former` is what was written last: a condition whose status did not change keeps its transition time. Those that
-    did change get `now` (RFC 3339, UTC).
+    did change get `now` (RFC 3339, UTC). `missing` are the addresses of issuers' keys of which none are known.
     """
-    return dict(_statuses(world, settings, former or {}, Moment(now)))
+    return dict(_statuses(world, settings, former or {}, Moment(now), missing))
 
 
 def document(key: ObjectKey, status: Status) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def document(key: ObjectKey, status: Status) -> dict[str, Any]:
 
 
 def _statuses(
-    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment
+    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment, missing: frozenset[str]
 ) -> Iterator[tuple[ObjectKey, Status]]:
     for kind in world.all(GatewayClass):
         if kind.controller == WAYPOINT_CONTROLLER:
@@ -74,7 +79,7 @@ def _statuses(
         status = of_route.status(route, former.get(route.meta.key, {}))
         if status is not None:
             yield route.meta.key, status
-    yield from _of_security(world, settings, former, moment)
+    yield from _of_security(world, settings, former, moment, missing)
     of_traffic = TrafficStatuses(world, settings, moment)
     for limit in world.all(TrafficPolicy):
         yield limit.meta.key, of_traffic.status(limit, former.get(limit.meta.key, {}))
@@ -89,11 +94,12 @@ def _statuses(
 
 
 def _of_security(
-    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment
+    world: World, settings: Settings, former: Mapping[ObjectKey, Status], moment: Moment, missing: frozenset[str]
 ) -> Iterator[tuple[ObjectKey, Status]]:
     for policy in world.all(AuthorizationPolicy):
         key = policy.meta.key
         yield key, policy_status(world, policy, settings, moment, former.get(key, {}))
     for fact in world.all(RequestAuthentication):
-        key = fact.meta.key
-        yield key, authentication_status(world, fact, settings, moment, former.get(key, {}))
+        condition = authentication_condition(world, fact, settings, missing)
+        old = former.get(fact.meta.key, {}).get("conditions")
+        yield fact.meta.key, {"conditions": moment.written([condition], fact.meta.generation, old)}

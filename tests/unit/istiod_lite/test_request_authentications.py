@@ -90,6 +90,12 @@ def test_every_field_means_something(world_of) -> None:
         ("{issuer: a, jwks: JWKS, outputPayloadToHeader: Authorization}", "outputPayloadToHeader", "of its own"),
         ("{issuer: a, jwks: JWKS, outputClaimToHeaders: [{header: Host, claim: x}]}", "outputClaimToHeaders[0].header",
          "of its own"),
+        ("{issuer: a, jwks: JWKS, jwksUri: https://a.example}", "jwks", "one of jwks and jwksUri"),
+        ("{issuer: a, jwksUri: file:///etc/passwd}", "jwksUri", "not an address to fetch"),
+        ("{issuer: a, jwksUri: 'https://user:secret@a.example/'}", "jwksUri", "not an address to fetch"),
+        ("{issuer: a, jwksUri: 'https:///jwks'}", "jwksUri", "not an address to fetch"),
+        ("{issuer: a, jwksUri: 'https://a.example:x/'}", "jwksUri", "not an address to fetch"),
+        ("{issuer: a, jwksUri: 'http://a.example/ HTTP/1.1'}", "jwksUri", "not an address to fetch"),
         ("{issuer: a, jwks: JWKS, timeouts: 1}", "timeouts", "no such field"),
     ],
 )  # fmt: skip
