@@ -269,6 +269,11 @@ class Route:
     rules: tuple[RouteRule, ...] = ()
 
     @property
+    def title(self) -> str:
+        """`<kind>/<namespace>/<name>`: the same wherever it is attached."""
+        return f"{self.kind.value}/{self.namespace}/{self.name}"
+
+    @property
     def producer(self) -> bool:
         """Written by the service's owner, for all callers; else it is a consumer's, for its own namespace."""
         return self.namespace == self.service_namespace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 
@@ -146,6 +146,10 @@ class Terms:
     outliers: OutlierDetection | None = None
     faults: Faults | None = None
 
+    def without(self, other: Terms) -> Terms:
+        """What these say and the other, more specific terms do not."""
+        return replace(self, **{one.name: None for one in fields(self) if getattr(other, one.name) is not None})
+
     @property
     def bounds_connections(self) -> bool:
         """Whether connections to the service's endpoints, or its retries, are limited."""
@@ -154,18 +158,25 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """The one policy in force for a service. Each process of a waypoint counts for itself."""
+    """The one policy in force for a service, or for what comes to it by a route. Each process counts for itself."""
 
     service: str
     """The service's key."""
     namespace: str
     name: str
     terms: Terms = field(default_factory=Terms)
+    route: str = ""
+    """The route's title (mesh.route.Route), where it is for that route's requests alone."""
 
     @property
     def key(self) -> str:
-        """Its name in a snapshot: there is one for each service."""
-        return self.service
+        """Its name in a snapshot: there is one for each service, and one for each of its routes."""
+        return f"{self.service} {self.route}" if self.route else self.service
+
+    @property
+    def subject(self) -> str:
+        """What its requests are sent to, for people."""
+        return f"{self.service} by {self.route}" if self.route else self.service
 
     @property
     def title(self) -> str:

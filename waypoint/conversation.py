@@ -8,7 +8,6 @@ is added to `x-forwarded-for`: in an ambient mesh callers are known by identity,
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -20,13 +19,13 @@ from waypoint import sniff
 from waypoint.answer import Answer
 from waypoint.callee import resolve
 from waypoint.endpoint import Endpoint
-from waypoint.faults import aborted, delay
 from waypoint.http.events import RequestHead
 from waypoint.http.http1_server import Http1Server
 from waypoint.http.http2 import Http2
 from waypoint.http.link import Link
 from waypoint.passage import Passage
 from waypoint.plan import Caller, Forward, Question, another, plan, still_allowed
+from waypoint.regime import Regime
 from waypoint.report import Arrival, of_connection, of_request, source_of
 from waypoint.sniff import Sniffed
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from mesh.net.carrier import Carrier
     from mesh.snapshot import Snapshot
-    from mesh.traffic import TrafficPolicy
     from waypoint.callee import Callee
     from waypoint.outcome import Outcome
     from waypoint.scene import Scene
@@ -62,7 +60,7 @@ class Conversation:
         self._passages: dict[Passage, Callee | Refusal] = {}
         self._snapshot: Snapshot | None = None
         self._question: Question | Refusal = Refusal(Reason.UNKNOWN_DESTINATION, "nothing is known yet")
-        self._traffic: TrafficPolicy | None = None
+        self._regime: Regime | None = None
         self._source = Party(arrival.address, None, arrival.identity)
         self._idle_since = trio.current_time()
         self._untraced = True
@@ -164,9 +162,11 @@ class Conversation:
         question = self._asked()
         if isinstance(question, Refusal):
             return Answer(503, "no such service here", refusal=question)
-        decision = plan(question, request)
-        traffic = self._traffic
-        return decision if traffic is None else self._under(traffic, request, decision)
+        decision, regime = plan(question, request), self._regime
+        if regime is None or isinstance(decision, Answer):
+            return decision  # what no backend is asked for counts for nothing
+        scene, caller = self._scene, self._arrival.identity
+        return regime.admit(request, decision, scene.limits, dice=scene.dice, caller=caller, now=trio.current_time())
 
     def traced(self, request: RequestHead, outcome: Outcome) -> RequestHead:
         """The request, which tells of our span where we make one."""
@@ -197,29 +197,6 @@ class Conversation:
 
     # ----
 
-    def _under(self, traffic: TrafficPolicy, request: RequestHead, decision: Forward | Answer) -> Forward | Answer:
-        """The decision under the service's policy: perhaps a fault, or that the service takes no more.
-
-        What no backend is asked for counts for nothing.
-        """
-        if isinstance(decision, Answer):
-            return decision
-        scene, injected = self._scene, traffic.terms.faults
-        refused = aborted(injected, traffic.title, request, scene.dice) if injected is not None else None
-        if refused is None:
-            refused = scene.limits.enter(traffic, self._arrival.identity, trio.current_time())
-        if refused is None:
-            held = delay(injected, scene.dice) if injected is not None else 0.0
-            return replace(decision, counted=traffic.service, delay=held)
-        return replace(
-            refused,
-            choice=decision.choice,
-            policy=decision.policy,
-            dry_run=decision.dry_run,
-            audit=decision.audit,
-            secret=decision.secret,
-        )
-
     def _asked(self) -> Question | Refusal:
         """The question that every request here asks, under the configuration in force now."""
         scene, arrival = self._scene, self._arrival
@@ -230,9 +207,10 @@ class Conversation:
             self._snapshot = snapshot
             self._source = source_of(snapshot, scene.here, arrival)
             if isinstance(callee, Refusal):
-                self._question, self._traffic = callee, None
+                self._question, self._regime = callee, None
             else:
-                self._traffic = snapshot.traffic.get(callee.service.key) if callee.service is not None else None
+                service, told = callee.service, snapshot.traffic
+                self._regime = Regime(told, service.key) if told and service is not None else None
                 self._question = Question(
                     snapshot,
                     scene.here,

@@ -111,8 +111,8 @@ class Forward:
     """What policies on a dry run would have decided (mesh.verdict.Verdict)."""
     delay: float = 0.0
     """By how much it is held back first."""
-    counted: str = ""
-    """The service among whose requests in progress it counts, where these are limited."""
+    counted: tuple[str, ...] = ()
+    """The keys of the traffic policies among whose requests in progress it counts."""
     audit: str = ""
     """The keys of the AUDIT policies that match."""
     secret: frozenset[bytes] = frozenset()

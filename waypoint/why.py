@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from mesh.refusal import Refusal
 from mesh.route import Backend, Choice, Route, RouteMatch, ValueMatch, applicable
 from mesh.route import RequestHead as RouteHead
-from mesh.traffic import Share
+from mesh.traffic import Share, TrafficPolicy
 from mesh.verdict import Call, HttpCall, claims_asked, headers_asked
 from mesh.why import Explanation, Hop, Outcome, Step, ended, policy_steps
 from waypoint.admission import admitted, http_call
@@ -17,6 +17,7 @@ from waypoint.callee import Speech, policies, speech
 from waypoint.endpoint import Endpoint
 from waypoint.http.events import RequestHead
 from waypoint.plan import Forward, Question, identify, plan, plan_opaque
+from waypoint.regime import Regime
 from waypoint.table import route_head
 
 
@@ -40,7 +41,7 @@ def requested(question: Question, request: RequestHead) -> Explanation:
         return Explanation((*steps, _answered(decision)))
     changed = () if decision.request == request else (Step("filters", _changes(request, decision)),)
     backends = () if decision.choice is None else _backends(decision.choice.rule.backends)
-    steps = (*steps, *_limits(question), *changed, *backends, _at(decision.endpoint))
+    steps = (*steps, *_limits(question, decision.choice), *changed, *backends, _at(decision.endpoint))
     return Explanation(steps, (_hop(decision.endpoint),))
 
 
@@ -129,12 +130,14 @@ def _name(route: Route) -> str:
     return f"{route.kind.value} {route.namespace}/{route.name}"
 
 
-def _limits(question: Question) -> Iterator[Step]:
+def _limits(question: Question, choice: Choice | None) -> Iterator[Step]:
     """What the service takes, and how it is spread; how much of it is left changes with every request."""
-    service = question.callee.service
-    policy = question.snapshot.traffic.get(service.key) if service is not None else None
-    if policy is None:
-        return
+    if (service := question.callee.service) is not None:
+        for policy in Regime(question.snapshot.traffic, service.key).policies(choice):
+            yield from _terms(policy)
+
+
+def _terms(policy: TrafficPolicy) -> Iterator[Step]:
     if (rate := policy.terms.rate) is not None:
         of = "each caller" if rate.share is Share.CALLER else "all callers together"
         yield Step("limit", f"{policy.title} takes {rate.requests} requests in {rate.per:g} s of {of}")

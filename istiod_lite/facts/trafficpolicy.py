@@ -13,6 +13,7 @@ from istiod_lite.facts.field import DNS_NAME, GROUP, KIND
 from istiod_lite.facts.loadbalancing import read_load_balancing
 from istiod_lite.facts.metadata import Metadata, read_metadata
 from istiod_lite.facts.outlierdetection import read_outlier_detection
+from istiod_lite.facts.route import GATEWAY_GROUP, ISTIO_GROUP
 from mesh.traffic import Rate, Share, Terms
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 POLICY_GROUP: Final = "policy.ambit-mesh.dev"
 _MOST: Final = 1_000_000
 _LONGEST: Final = 3600.0
+_KINDS: Final = (
+    ("", "Service"), (ISTIO_GROUP, "ServiceEntry"), (GATEWAY_GROUP, "HTTPRoute"), (GATEWAY_GROUP, "GRPCRoute"),
+)  # fmt: skip
+_OF_ROUTES: Final = frozenset({"rateLimit", "maxRequests", "faults"})
 _TERMS: Final = (
     "rateLimit", "maxRequests", "maxConnections", "maxPendingRequests", "maxRetries", "loadBalancing",
     "outlierDetection", "faults",
@@ -29,11 +34,30 @@ _TERMS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyTarget:
+    """A Service, ServiceEntry or route of the policy's own namespace."""
+
+    group: str
+    kind: str
+    name: str
+
+    @property
+    def is_route(self) -> bool:
+        """Whether the policy is for what comes by a route, wherever that is attached."""
+        return self.group == GATEWAY_GROUP
+
+    @property
+    def title(self) -> str:
+        """How people know it, but for its namespace."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """What the Services of these names, in its own namespace, take."""
+    """What its targets take."""
 
     meta: Metadata
-    services: tuple[str, ...]
+    targets: tuple[PolicyTarget, ...]
     terms: Terms
 
 
@@ -44,9 +68,13 @@ def read_traffic_policy(obj: Object, root: Field) -> TrafficPolicy:
     if spec.required() and not any(spec[name].given for name in _TERMS):
         spec.fault("it asks for nothing", "add one of " + ", ".join(_TERMS))
     references = spec["targetRefs"].each(16, 1) if spec["targetRefs"].required() else []
-    services = tuple(_read_target(one) for one in references)
-    spec["targetRefs"].differ(references, lambda one: one["name"].value, "Service")
-    return TrafficPolicy(read_metadata(obj, root), services, _read_terms(spec))
+    targets = tuple(_read_target(one) for one in references)
+    spec["targetRefs"].differ(references, lambda one: (one["kind"].value, one["name"].value), "target")
+    if any(one.is_route for one in targets):
+        for name in _TERMS:
+            if name not in _OF_ROUTES and spec[name].given:
+                spec[name].fault("a route has no endpoints of its own", "say it of the Service that the route leads to")
+    return TrafficPolicy(read_metadata(obj, root), targets, _read_terms(spec))
 
 
 def _read_terms(spec: Field) -> Terms:
@@ -66,13 +94,17 @@ def _most(at: Field, least: int = 1) -> int | None:
     return at.integer(1, least, _MOST) if at.given else None
 
 
-def _read_target(at: Field) -> str:
+def _read_target(at: Field) -> PolicyTarget:
     at.knows("group", "kind", "name")
     at["kind"].required()
     at["name"].required()
-    if at["group"].text("", GROUP) or at["kind"].text("Service", KIND) != "Service":
-        at.fault("a TrafficPolicy is for Services", "write group: '' and kind: Service")
-    return at["name"].text(shape=DNS_NAME)
+    target = PolicyTarget(
+        at["group"].text("", GROUP), at["kind"].text("Service", KIND), at["name"].text(shape=DNS_NAME)
+    )
+    if (target.group, target.kind) not in _KINDS:
+        known = ", ".join(f"{kind} of group {group or repr('')}" for group, kind in _KINDS)
+        at.fault("a TrafficPolicy is for Services, ServiceEntries and routes", f"write one of {known}")
+    return target
 
 
 def _read_rate(at: Field) -> Rate:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from istiod_lite.compile.traffic import in_force
+from istiod_lite.compile.traffic import in_force, subjects
 from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, BindingState, service_binding
-from istiod_lite.facts import Service
 from istiod_lite.status.condition import Condition
 
 if TYPE_CHECKING:
     from istiod_lite.compile.settings import Settings
     from istiod_lite.facts import TrafficPolicy
+    from istiod_lite.facts.trafficpolicy import PolicyTarget
     from istiod_lite.status.condition import Moment
     from istiod_lite.world import World
 
@@ -32,31 +32,36 @@ class TrafficStatuses:
 
     def status(self, policy: TrafficPolicy, former: Status) -> Status:
         """The status of one TrafficPolicy."""
-        old = {one["ancestorRef"]["name"]: one["conditions"] for one in former.get("ancestors", ())}
+        refs = ((one["ancestorRef"], one["conditions"]) for one in former.get("ancestors", ()))
+        old = {(ref.get("kind"), ref["name"]): conditions for ref, conditions in refs}
         generation = policy.meta.generation
         return {
             "ancestors": [
                 {
-                    "ancestorRef": {"group": "", "kind": "Service", "name": name},
+                    "ancestorRef": {"group": target.group, "kind": target.kind, "name": target.name},
                     "controllerName": WAYPOINT_CONTROLLER,
-                    "conditions": self._moment.written([self._accepted(policy, name)], generation, old.get(name)),
+                    "conditions": self._moment.written(
+                        [self._accepted(policy, target)], generation, old.get((target.kind, target.name))
+                    ),
                 }
-                for name in policy.services
+                for target in policy.targets
             ]
         }
 
-    def _accepted(self, policy: TrafficPolicy, name: str) -> Condition:
+    def _accepted(self, policy: TrafficPolicy, target: PolicyTarget) -> Condition:
         namespace = policy.meta.namespace
-        title = f"Service {namespace}/{name}"
-        service = self._world.get(Service, namespace, name)
-        if service is None:
+        title = f"{target.kind} {namespace}/{target.name}"
+        services = subjects(self._world, namespace, target)
+        if services is None:
             return _refused("TargetNotFound", f"{title} was not found")
-        other = self._in_force[namespace, name]
+        other = self._in_force[namespace, target]
         if other is not policy:
             return _refused("Conflicted", f"{title} has an older TrafficPolicy, {other.meta.name}, which is in force")
-        binding = service_binding(self._world, service, self._settings)
-        if binding is None:
-            return _refused("AncestorNotBound", f"{title} is not bound to a waypoint, so that nothing is limited")
+        bindings = [found for one in services if (found := service_binding(self._world, one, self._settings))]
+        if not bindings:
+            where = "attached to no service with a waypoint" if target.is_route else "not bound to a waypoint"
+            return _refused("AncestorNotBound", f"{title} is {where}, so that nobody keeps to the policy")
+        binding = next((one for one in bindings if one.state is BindingState.READY), bindings[0])
         if binding.state is not BindingState.READY:
             return _refused(binding.state.value, binding.message)
         return Condition("Accepted", holds=True, reason="Accepted", message=f"kept to by the waypoint of {title}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from mesh.refusal import Reason
+from mesh.route import Backend, PathMatch, PathMatchKind, Route, RouteKind, RouteMatch, RouteRule
 from mesh.snapshot import Drop
 from mesh.traffic import Rate, Terms, TrafficPolicy
 from tests.http_exchange import Exchange, send_whole
@@ -53,3 +54,19 @@ async def test_requests_in_progress_are_limited_and_a_caller_that_leaves_makes_r
     reasons = {one.refusal.reason for one in records if one.refusal is not None}
     assert reasons == {Reason.OVER_LIMIT, Reason.CALLER_GONE}
     assert status(answered) == 200
+
+
+async def test_a_routes_limit_is_its_own_and_the_services_is_for_all() -> None:
+    def by(name: str, prefix: str) -> Route:
+        match = RouteMatch(PathMatch(PathMatchKind.PREFIX, prefix))
+        rule = RouteRule((match,), backends=(Backend(ECHO.key, 80),))
+        key = f"HTTPRoute/shop/{name}/{ECHO.key}/*"
+        return Route(key, RouteKind.HTTP, "shop", name, ECHO.key, "shop", rules=(rule,))
+
+    strict = TrafficPolicy(ECHO.key, "shop", "strict", Terms(Rate(1, 3600.0, 1)), "HTTPRoute/shop/dear")
+    mild = TrafficPolicy(ECHO.key, "shop", "mild", Terms(Rate(2, 3600.0, 2)))
+    async with world(ECHO, by("dear", "/dear"), by("cheap", "/cheap"), strict, mild) as it:
+        await it.app(App(), ECHO)
+        dear = [status(await it.ask("/dear")) for _ in range(2)]
+        cheap = [status(await it.ask("/cheap")) for _ in range(3)]
+    assert (dear, cheap) == ([200, 429], [200, 200, 429])

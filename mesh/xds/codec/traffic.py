@@ -51,6 +51,7 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
         service=policy.service,
         namespace=policy.namespace,
         name=policy.name,
+        route=policy.route,
         rate=_rate_message(terms.rate) if terms.rate is not None else None,
         requests=terms.requests,
         connections=terms.connections,
@@ -74,7 +75,7 @@ def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
         outliers=_outliers(message.outliers) if message.HasField("outliers") else None,
         faults=_faults(message.faults) if message.HasField("faults") else None,
     )
-    return TrafficPolicy(message.service, message.namespace, message.name, terms)
+    return TrafficPolicy(message.service, message.namespace, message.name, terms, message.route)
 
 
 def _rate_message(rate: Rate) -> pb.Rate:

@@ -350,7 +350,7 @@ class Target(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers", "faults", "connections", "pending", "retries")
+    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers", "faults", "connections", "pending", "retries", "route")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +362,7 @@ class TrafficPolicy(_message.Message):
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     RETRIES_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     service: str
     namespace: str
     name: str
@@ -373,7 +374,8 @@ class TrafficPolicy(_message.Message):
     connections: int
     pending: int
     retries: int
-    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ..., faults: _Optional[_Union[Faults, _Mapping]] = ..., connections: _Optional[int] = ..., pending: _Optional[int] = ..., retries: _Optional[int] = ...) -> None: ...
+    route: str
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ..., faults: _Optional[_Union[Faults, _Mapping]] = ..., connections: _Optional[int] = ..., pending: _Optional[int] = ..., retries: _Optional[int] = ..., route: _Optional[str] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("requests", "per", "burst", "share")

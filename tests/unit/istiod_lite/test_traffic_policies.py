@@ -218,6 +218,11 @@ def test_a_way_to_spread_requests_that_there_is_not_is_refused(problems_of, bala
         ("{maxRequests: 1, targetRefs: [{kind: Gateway, name: a}]}", "spec.targetRefs[0]", "is for Services"),
         ("{maxRequests: 1, targetRefs: [{kind: Service, name: a}, {kind: Service, name: a}]}", "spec.targetRefs[1]",
          "given twice"),
+        ("{maxConnections: 1, targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: a}]}",
+         "spec.maxConnections", "no endpoints of its own"),
+        ("{maxRetries: 1, targetRefs: [{group: gateway.networking.k8s.io, kind: GRPCRoute, name: a}]}",
+         "spec.maxRetries", "no endpoints of its own"),
+        ("{maxRequests: 1, targetRefs: [{kind: HTTPRoute, name: a}]}", "spec.targetRefs[0]", "is for Services"),
         ("{rateLimit: {}, targetRefs: [{kind: Service, name: a}]}", "spec.rateLimit.requests", "required"),
         ("{rateLimit: {requests: 1, per: 2h}, targetRefs: [{kind: Service, name: a}]}", "spec.rateLimit.per", "range"),
         ("{rateLimit: {requests: 1, per: 0s}, targetRefs: [{kind: Service, name: a}]}", "spec.rateLimit.per", "range"),
@@ -251,6 +256,74 @@ def test_the_status_says_who_keeps_to_it(world_of) -> None:
         "lost": ("False", "TargetNotFound"),
     }
     assert compile_world(world, Settings()).traffic[CART].terms.requests == 1
+
+
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: checkout, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: cart}]
+  rules: [{backendRefs: [{name: cart, port: 80}]}]
+"""
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: payments, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+spec:
+  hosts: [a.example.org, b.example.org]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: DNS
+"""
+
+
+def aiming(group: str, kind: str, target: str, **meta: str) -> str:
+    return policy(f"{{targetRefs: [{{group: '{group}', kind: {kind}, name: {target}}}], maxRequests: 7}}", **meta)
+
+
+def test_a_policy_for_a_route_counts_for_what_comes_by_it(world_of) -> None:
+    world = world_of(NAMESPACE, SERVICES, *READY, ROUTE, aiming("gateway.networking.k8s.io", "HTTPRoute", "checkout"))
+    expected = TrafficPolicy(CART, "shop", "p", Terms(requests=7), "HTTPRoute/shop/checkout")
+    assert compile_world(world, Settings()).traffic == {f"{CART} HTTPRoute/shop/checkout": expected}
+    shelf = publish(compile_world(world, Settings()), Publication(), Settings().service_key).catalog[WAYPOINT_TRAFFIC]
+    assert shelf.resources[expected.key].seen_by("shop/waypoint")
+
+
+def test_a_policy_for_a_service_entry_counts_for_all_its_hosts(world_of) -> None:
+    world = world_of(NAMESPACE, SERVICES, *READY, ENTRY, aiming("networking.istio.io", "ServiceEntry", "payments"))
+    assert set(compile_world(world, Settings()).traffic) == {"shop/a.example.org", "shop/b.example.org"}
+
+
+def test_the_status_of_a_policy_for_a_route_or_an_entry(world_of) -> None:
+    gateway, istio = "gateway.networking.k8s.io", "networking.istio.io"
+    loose = ROUTE.replace("name: checkout", "name: loose").replace("name: cart}]", "name: old}]")
+    world = world_of(
+        NAMESPACE,
+        SERVICES,
+        *READY,
+        ROUTE,
+        ENTRY,
+        loose,
+        aiming(gateway, "HTTPRoute", "checkout", name="route"),
+        aiming(gateway, "HTTPRoute", "checkout", name="younger", created="2026-01-02T00:00:00Z"),
+        aiming(gateway, "GRPCRoute", "checkout", name="grpc"),
+        aiming(gateway, "HTTPRoute", "loose", name="loose"),
+        aiming(istio, "ServiceEntry", "payments", name="entry"),
+        limiting("cart", name="service"),
+    )
+    found = statuses(world, Settings())
+    told = {key.name: accepted(status) for key, status in found.items() if key.kind == "TrafficPolicy"}
+    assert told == {
+        "route": ("True", "Accepted"),
+        "younger": ("False", "Conflicted"),
+        "grpc": ("False", "TargetNotFound"),
+        "loose": ("False", "AncestorNotBound"),
+        "entry": ("True", "Accepted"),
+        "service": ("True", "Accepted"),
+    }
+    key = ObjectKey("policy.ambit-mesh.dev", "TrafficPolicy", "shop", "route")
+    [ancestor] = found[key]["ancestors"]
+    assert ancestor["ancestorRef"] == {"group": gateway, "kind": "HTTPRoute", "name": "checkout"}
 
 
 def test_without_a_ready_waypoint_nobody_keeps_to_it(world_of) -> None:
