@@ -101,7 +101,11 @@ class ControlPlane:
         """The objects that istiod itself has made: waypoints, and the root certificate in every namespace."""
         settings = self.config.settings
         around = waypoints.Surroundings(
-            trust_domain=settings.trust_domain, cluster_id=settings.cluster_id, network=settings.network
+            trust_domain=settings.trust_domain,
+            cluster_id=settings.cluster_id,
+            network=settings.network,
+            otlp_endpoint=self.config.otlp_endpoint,
+            trace_share=self.config.trace_share,
         )
         yield from waypoints.owned(self.present.world, around)
         for namespace in self.present.world.all(Namespace):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from istiod_lite.compile.settings import Settings
 from istiod_lite.fetch import Reach
+from mesh.settings import share, url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,9 @@ class Serve:
     ready_listen: str
     trusted_node_accounts: frozenset[str]
     reach: Reach
+    otlp_endpoint: str = ""
+    """Where waypoints send their spans; empty where they make none."""
+    trace_share: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def parse(arguments: Sequence[str] | None = None) -> Serve | Render | Check:
         listen=given.listen,
         ready_listen=given.ready_listen,
         trusted_node_accounts=frozenset(given.trusted_node_account or ["istio-system/ztunnel"]),
+        otlp_endpoint=given.otlp_endpoint,
+        trace_share=given.trace_share,
         reach=Reach(tuple(given.jwks_network), given.jwks_ca),
     )
 
@@ -128,9 +134,24 @@ def _add_serve(serve: argparse.ArgumentParser) -> None:
         help="fetch also from here, where otherwise nothing is fetched from: loopback, link-local; may be repeated",
     )
     keys.add_argument("--jwks-ca", type=Path, metavar="FILE", help="certificates to trust besides the system's")
+    traces = serve.add_argument_group("traces")
+    traces.add_argument(
+        "--otlp-endpoint",
+        type=_url,
+        default="",
+        metavar="URL",
+        help="OTLP receiver (gRPC) of the waypoints' spans (none)",
+    )
+    traces.add_argument(
+        "--trace-share", type=share, default="0.01", metavar="N", help="of new traces, from 0 to 1 (%(default)s)"
+    )
     serve.add_argument(
         "--trusted-node-account",
         action="append",
         metavar="NS/NAME",
         help="may ask for the certificates of its node's pods (istio-system/ztunnel); may be repeated",
     )
+
+
+def _url(text: str) -> str:
+    return url(text) if text else ""

@@ -42,6 +42,8 @@ class Surroundings:
     cluster_id: str = "Kubernetes"
     network: str = ""
     image: str = "ambit/waypoint"
+    otlp_endpoint: str = ""
+    trace_share: float = 0.01
 
 
 def owned(world: World, surroundings: Surroundings | None = None) -> list[Manifest]:
@@ -198,6 +200,11 @@ def _environment(gateway: Gateway, around: Surroundings) -> list[Manifest]:
         "CLUSTER_ID": around.cluster_id,
         "NETWORK": around.network,
     }
+    if around.otlp_endpoint:
+        plain |= {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": around.otlp_endpoint,
+            "OTEL_TRACES_SAMPLER_ARG": str(around.trace_share),
+        }
     references = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in of_pod.items()]
     return [*references, *({"name": name, "value": value} for name, value in plain.items())]
 

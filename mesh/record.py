@@ -90,6 +90,10 @@ class Record:
     """The trace id of the `traceparent` that travelled with it."""
     step: Step | None = None
     """Its place in that trace, where traces are made."""
+    moments: tuple[tuple[str, float], ...] = ()
+    """What else happened on the way, and how many seconds after the beginning; known where traces are made."""
+    ended: int = 0
+    """When it ended, in nanoseconds since 1970; 0 where that is now."""
     http: HttpOutcome | None = None
 
     @property

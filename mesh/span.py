@@ -19,6 +19,9 @@ Attributes = Mapping[str, Value]
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _LONGEST: Final = 1024
 """Characters of a text; what callers write is bounded."""
+_LONGEST_LIFE: Final = 1e9
+"""Seconds."""
+_MOST: Final = (1 << 63) - 1
 _GRPC: Final = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
     *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
@@ -48,7 +51,7 @@ class Span:
 
 def span_of(record: Record, step: Step, ended: int, way: Attributes) -> Span:
     """The span of a record that has come to its end at `ended`; `way` is what `way_attributes` tells of it."""
-    start = ended - round(record.seconds * 1e9)
+    start = max(0, ended - _nanoseconds(record.seconds))
     return Span(
         _name(record),
         "CLIENT" if record.reporter is Reporter.SOURCE else "SERVER",
@@ -57,9 +60,14 @@ def span_of(record: Record, step: Step, ended: int, way: Attributes) -> Span:
         ended,
         way,
         dict(event_attributes(record)),
-        tuple((name, start + round(after * 1e9)) for name, after in _moments(record)),
+        tuple((name, min(ended, start + _nanoseconds(after))) for name, after in _moments(record)),
         _error(record),
     )
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Whatever a worker has told, it is a number that a receiver takes."""
+    return round(min(seconds, _LONGEST_LIFE) * 1e9)
 
 
 def way_attributes(record: Record) -> Iterator[tuple[str, Value]]:
@@ -87,8 +95,8 @@ def event_attributes(record: Record) -> Iterator[tuple[str, Value]]:
     if record.http is not None:
         yield from _http(record, record.http)
     else:
-        yield "ambit.bytes_sent", record.sent
-        yield "ambit.bytes_received", record.received
+        yield "ambit.bytes_sent", min(record.sent, _MOST)
+        yield "ambit.bytes_received", min(record.received, _MOST)
         if (to := record.destination.address) is not None:
             yield "server.address", str(to.ip)
             yield "server.port", to.port
@@ -119,6 +127,7 @@ def _name(record: Record) -> str:
 
 def _moments(record: Record) -> Iterator[tuple[str, float]]:
     """What happened between the beginning and the end, in seconds from the beginning."""
+    yield from record.moments
     if record.connect_seconds is not None:
         yield "connected", record.connect_seconds
     if record.first_byte_seconds is not None:

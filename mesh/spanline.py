@@ -42,6 +42,7 @@ class SpanLines:
             record.seconds,
             record.connect_seconds,
             record.first_byte_seconds,
+            record.moments,
             record.ending,
             record.policy,
             record.dry_run,
@@ -69,8 +70,8 @@ def read(line: bytes) -> Span:
     """The span of a line; raises ValueError, KeyError or TypeError where it is none."""
     happened, way = json.loads(line)
     (
-        ended, reporter, service, to, sent, received, seconds, connect, first_byte, ending, policy, dry_run, audit,
-        refusal, http, own, parent, link,
+        ended, reporter, service, to, sent, received, seconds, connect, first_byte, moments, ending, policy, dry_run,
+        audit, refusal, http, own, parent, link,
     ) = happened  # fmt: skip
     step = Step(TraceContext(*own), parent, None if link is None else TraceContext(*link))
     record = Record(
@@ -84,6 +85,7 @@ def read(line: bytes) -> Span:
         seconds=seconds,
         connect_seconds=connect,
         first_byte_seconds=first_byte,
+        moments=tuple((name, after) for name, after in moments),
         ending=ending,
         policy=policy,
         dry_run=dry_run,

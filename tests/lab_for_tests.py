@@ -142,9 +142,15 @@ class MakeLab(Protocol):
     """The fixture `lab`: `lab(manifests, bare=True, nodes=2, user=False, dual=False)` brings one up."""
 
     def __call__(
-        self, manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False, dual: bool = False
+        self,
+        manifests: str,
+        *options: str,
+        bare: bool = False,
+        nodes: int = 2,
+        user: bool = False,
+        dual: bool = False,
     ) -> Lab:
-        """Bring a lab up and return it when everything is ready."""
+        """Bring a lab up, with more options of `lab up` if need be, and return it when everything is ready."""
 
 
 def unused_name() -> str:

@@ -45,5 +45,3 @@ class Journal:
             self._wait = None
         waiting, self._waiting = self._waiting, []
         self._access.write_all(waiting)
-        if self._spans is not None:
-            self._spans.flush()

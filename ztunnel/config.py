@@ -9,8 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-from mesh import controlplane, settings
+from mesh import controlplane, settings, tracing
 from mesh.controlplane import ControlPlane
+from mesh.tracing import Tracing
 from ztunnel import drain
 
 _KEEPER: Final = "keeper.sock"
@@ -19,6 +20,7 @@ _MENDS: Final = {
     "NODE_NAME": "the name of this Kubernetes node",
     "INPOD_UDS": "the absolute path of the CNI agent's socket",
     **controlplane.MENDS,
+    **tracing.MENDS,
     "CLUSTER_DOMAIN": "the domain of the cluster's services, like cluster.local",
     "AMBIT_RESOLV_CONF": "the absolute path of a resolv.conf",
     "TRUST_DOMAIN": "a domain like cluster.local",
@@ -64,6 +66,8 @@ class Config:
     """How long connections may go on when the node stops, or their pod leaves."""
     relieved_seconds: float
     """How long they may go on with a worker that was replaced by one of another version or of other settings."""
+    tracing: Tracing | None
+    """None where no spans are made."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Config:
@@ -86,6 +90,7 @@ class Config:
             run_dir=_run_dir(variables),
             drain_seconds=_drain_seconds(variables),
             relieved_seconds=variables.get("AMBIT_UPGRADE_DRAIN_DEADLINE", settings.seconds, "1h"),
+            tracing=Tracing.read(variables),
         )
         variables.check()
         return config

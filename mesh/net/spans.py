@@ -23,6 +23,9 @@ from mesh.tracing import Tracing
 
 _MESSAGE: Final = 64 * 1024
 """Bytes of one message; a span is shorter, as its texts are bounded."""
+_TOGETHER: Final = 128
+_SECONDS: Final = 0.05
+"""How long a record waits for others at most."""
 _BUFFER: Final = 4 * 1024 * 1024
 """What is asked for; the kernel's net.core.wmem_max bounds it."""
 _REPORT: Final = 4096
@@ -44,6 +47,7 @@ class Spans:
         self._dropped = metrics.counter("ambit_spans_dropped", "Spans that nobody got: where they were lost", "at")
         self._lines = SpanLines()
         self._waiting: list[tuple[Record, Step, int]] = []
+        self._noted = trio.Event()
         self._socket: socket.socket | None = None
         self.exporter: int | None = None
         """Its process id, while there is one."""
@@ -51,7 +55,11 @@ class Spans:
     def note(self, record: Record) -> None:
         """Take one record in that has just come to its end."""
         if record.step is not None and kept(record):
-            self._waiting.append((record, record.step, time.time_ns()))
+            self._waiting.append((record, record.step, record.ended or time.time_ns()))
+            if len(self._waiting) == 1:
+                self._noted.set()
+            elif len(self._waiting) >= _TOGETHER:
+                self.flush()
 
     def flush(self) -> None:
         """Hand over what waits. Never waits itself."""
@@ -87,7 +95,10 @@ class Spans:
                     )
                 self._socket, self.exporter = ours, process.pid
                 try:
-                    await self._hear(ours)
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._flush)
+                        await self._hear(ours)
+                        nursery.cancel_scope.cancel()
                 finally:
                     with trio.CancelScope(shield=True):
                         self.flush()
@@ -101,6 +112,14 @@ class Spans:
     def _command(self, number: int) -> tuple[str, ...]:
         protocol, resource = self._tracing.protocol.value, json.dumps(self._resource)
         return (sys.executable, "-P", "-m", "mesh.net.otlp", str(number), protocol, resource)
+
+    async def _flush(self) -> None:
+        while True:
+            self._noted = trio.Event()
+            if not self._waiting:
+                await self._noted.wait()
+            await trio.sleep(_SECONDS)
+            self.flush()
 
     async def _hear(self, ours: socket.socket) -> None:
         """Count what the exporter says has become of spans so far, until it ends."""

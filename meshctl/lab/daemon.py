@@ -57,7 +57,14 @@ def main() -> None:
     given: dict[str, Any] = json.load(sys.stdin)
     told = Told(
         Place(sys.argv[1], Path(given["root"])),
-        Options(nodes=given["nodes"], bare=given["bare"], trust_domain=given["trust_domain"], dual=given["dual"]),
+        Options(
+            nodes=given["nodes"],
+            bare=given["bare"],
+            trust_domain=given["trust_domain"],
+            dual=given["dual"],
+            otlp=given["otlp"],
+            trace_share=given["trace_share"],
+        ),
         given["reporter"],
     )
     os.umask(0o022)
@@ -128,7 +135,7 @@ class Daemon:
         agents: dict[str, Agent] = {}
         proxies: dict[str, NodeProxy] = {}
         for node in () if options.bare else nodes:
-            proxies[node.name] = proxy = NodeProxy(node, around, options.trust_domain)
+            proxies[node.name] = proxy = NodeProxy(node, around, options)
             proxy.make_folder()
             agents[node.name] = Agent(node.name, proxy.cni_socket, around.store)
         return agents, proxies
@@ -137,7 +144,7 @@ class Daemon:
         for namespace in FIRST_NAMESPACES:
             yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         if not self._told.options.bare:
-            yield from system_objects(self._told.place, self._told.options.trust_domain)
+            yield from system_objects(self._told.place, self._told.options)
 
     async def _serve_names(self, control: Control, nodes: list[Node]) -> None:
         nameserver = Nameserver(lambda: control.zone)

@@ -38,6 +38,9 @@ class Options:
     trust_domain: str
     dual: bool = False
     """IPv6 beside IPv4."""
+    otlp: str = ""
+    """URL of the receiver of spans; empty where none are made."""
+    trace_share: float = 1.0
 
 
 def launch(place: Place, options: Options) -> None:
@@ -122,6 +125,8 @@ def _become_daemon(place: Place, options: Options, lock: int, reporter: int) -> 
         "nodes": options.nodes,
         "bare": options.bare,
         "trust_domain": options.trust_domain,
+        "otlp": options.otlp,
+        "trace_share": options.trace_share,
         "dual": options.dual,
         "reporter": reporter,
         "lock": lock,

@@ -20,6 +20,7 @@ from meshctl.lab import kernel
 from meshctl.lab.addressing import DNS, ISTIOD
 from meshctl.lab.file import write_whole
 from meshctl.lab.init import Child, SpawnFailed, Stdio
+from meshctl.lab.launch import Options
 from meshctl.lab.network import Node
 from meshctl.lab.privilege import several_users
 from meshctl.lab.probe import Probe, succeeds
@@ -47,12 +48,12 @@ log = logging.getLogger(__name__)
 class NodeProxy:
     """The ztunnel of one node."""
 
-    def __init__(self, node: Node, around: Surroundings, trust_domain: str) -> None:
+    def __init__(self, node: Node, around: Surroundings, options: Options) -> None:
         self._init = around.init
         self._place = around.place
         self._store = around.store
         self._issuer = around.issuer
-        self._trust_domain = trust_domain
+        self._options = options
         self._folder = around.place.node(node.name)
         self._child: Child | None = None
         self._program = "ztunnel"
@@ -138,7 +139,9 @@ class NodeProxy:
             "ALT_XDS_HOSTNAME": ISTIOD_HOST,
             "AUTH_TOKEN": str(self._token),
             "CLUSTER_ID": "Kubernetes",
-            "TRUST_DOMAIN": self._trust_domain,
+            "TRUST_DOMAIN": self._options.trust_domain,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self._options.otlp,
+            "OTEL_TRACES_SAMPLER_ARG": str(self._options.trace_share),
             "POD_NAME": f"ztunnel-{self.node.name}",
             "POD_NAMESPACE": NAMESPACE,
             "INSTANCE_IP": str(self.node.address),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from meshctl.lab.addressing import ISTIOD
+from meshctl.lab.launch import Options
 from meshctl.lab.place import Place
 from meshctl.manifest import Body
 
@@ -22,13 +23,13 @@ _READY_PORT = 15021
 _HOME = "/run/istiod"
 
 
-def system_objects(place: Place, trust_domain: str) -> list[Body]:
+def system_objects(place: Place, options: Options) -> list[Body]:
     """Return istiod's ServiceAccount, Service and Deployment, and ztunnel's ServiceAccount."""
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata("istiod")},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(ZTUNNEL_ACCOUNT)},
         _service(),
-        _deployment(place, trust_domain),
+        _deployment(place, options),
     ]
 
 
@@ -49,7 +50,7 @@ def _service() -> Body:
     }
 
 
-def _deployment(place: Place, trust_domain: str) -> Body:
+def _deployment(place: Place, options: Options) -> Body:
     """Return istiod's Deployment: it reads and writes the lab's folders, which only its pod can see."""
     folders = {
         "objects": place.objects,
@@ -71,7 +72,7 @@ def _deployment(place: Place, trust_domain: str) -> Body:
                 "spec": {
                     "serviceAccountName": "istiod",
                     "terminationGracePeriodSeconds": 5,
-                    "containers": [_container(folders, trust_domain)],
+                    "containers": [_container(folders, options)],
                     "volumes": [{"name": name, "hostPath": {"path": str(path)}} for name, path in folders.items()],
                 },
             },
@@ -79,14 +80,15 @@ def _deployment(place: Place, trust_domain: str) -> Body:
     }
 
 
-def _container(folders: Mapping[str, Path], trust_domain: str) -> Body:
+def _container(folders: Mapping[str, Path], options: Options) -> Body:
     command = [
         "istiod-lite",
         "serve",
         *("--manifests", f"{_HOME}/objects", "--status", f"{_HOME}/status", "--generated", f"{_HOME}/generated"),
         *("--state", f"{_HOME}/state", "--token-jwks", f"{_HOME}/token/jwks.json"),
         *("--listen", f"0.0.0.0:{ISTIOD_PORT}", "--ready-listen", f"0.0.0.0:{_READY_PORT}"),
-        *("--trust-domain", trust_domain),
+        *("--trust-domain", options.trust_domain),
+        *("--otlp-endpoint", options.otlp, "--trace-share", str(options.trace_share)),
     ]
     read_only = {"objects", "token"}
     return {

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mesh.settings import url
 from meshctl.client import LabClient, lab_named, running_labs
 from meshctl.failure import ExitCode, Failure
 from meshctl.lab.addressing import MOST_NODES
@@ -34,6 +35,13 @@ class IpFamilies(Enum):
     DUAL = "dual"
 
 
+def _url(text: str) -> str:
+    try:
+        return url(text) if text else ""
+    except ValueError as fault:
+        raise typer.BadParameter(f"{fault}; say one like http://10.96.0.20:4317") from None
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to a command."""
     app.command("up")(up)
@@ -51,6 +59,10 @@ def up(
     bare: Annotated[bool, typer.Option("--bare", help="Pods and services only: no istiod, no ztunnel.")] = False,
     trust_domain: Annotated[str, typer.Option(help="The trust domain of all identities.")] = "cluster.local",
     ip_families: Annotated[IpFamilies, typer.Option(help="IPv4 only, or IPv6 beside it.")] = IpFamilies.IPV4,
+    otlp: Annotated[
+        str, typer.Option(metavar="URL", parser=_url, help="Where the proxies send spans, by OTLP over gRPC.")
+    ] = "",
+    trace_share: Annotated[float, typer.Option(min=0, max=1, help="Of new traces, those that are kept.")] = 1.0,
     timeout: Annotated[float, typer.Option(help="Seconds until everything has to be ready.")] = 60.0,
 ) -> None:
     """Bring a lab up, apply manifests, and wait until everything is ready."""
@@ -59,7 +71,7 @@ def up(
     where = place(name)
     client = LabClient(where)
     progress.print(f"lab {name}: {nodes} nodes" + (", bare" if bare else ""))
-    launch(where, Options(nodes, bare, trust_domain, ip_families is IpFamilies.DUAL))
+    launch(where, Options(nodes, bare, trust_domain, ip_families is IpFamilies.DUAL, otlp, trace_share))
     try:
         for source in sources:
             for line in client.apply(source, "default"):

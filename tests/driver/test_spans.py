@@ -86,6 +86,18 @@ async def test_a_record_arrives_as_a_span_over_grpc_and_over_http(protocol: Prot
     assert {name.lower(): text for name, text in receiver.metadata[0].items()}["x-tenant"] == "t1"
 
 
+async def test_what_a_lying_worker_tells_costs_nobody_elses_spans() -> None:
+    absurd = replace(
+        REQUEST, http=None, event=Event.CLOSED, seconds=1e300, sent=1 << 100, ended=(1 << 63) - 1, service="a/\ud800",
+        moments=(("\udfff", 1e300),), policy="\ud800",
+    )  # fmt: skip
+    with grpc_receiver() as receiver:
+        async with exporting(tracing(receiver.endpoint)) as (spans, _):
+            spans.note(absurd)
+            spans.note(REQUEST)
+            await until(lambda: len(receiver.spans) == 2, 60)
+
+
 async def test_what_is_under_way_when_the_proxy_ends_still_arrives() -> None:
     with grpc_receiver() as receiver:
         async with exporting(tracing(receiver.endpoint)) as (spans, _):

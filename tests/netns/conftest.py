@@ -18,7 +18,14 @@ def lab() -> Iterator[MakeLab]:
     made: list[Lab] = []
     with tempfile.TemporaryDirectory(prefix="ambit-") as runtime:
 
-        def make(manifests: str, *, bare: bool = False, nodes: int = 2, user: bool = False, dual: bool = False) -> Lab:
+        def make(
+            manifests: str,
+            *options: str,
+            bare: bool = False,
+            nodes: int = 2,
+            user: bool = False,
+            dual: bool = False,
+        ) -> Lab:
             new = new_lab(Path(runtime), user=user)
             made.append(new)
             new.up(
@@ -27,6 +34,7 @@ def lab() -> Iterator[MakeLab]:
                 str(nodes),
                 *(["--bare"] if bare else []),
                 *(["--ip-families", "dual"] if dual else []),
+                *options,
             )
             return new
 

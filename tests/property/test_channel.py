@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -16,6 +17,7 @@ from mesh.identity import Identity
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Drop, Put
+from mesh.trace import Step, TraceContext
 from mesh.workload import Membership, Port, Service, Workload
 from ztunnel.channel.frames import ChannelError, Frames, frame
 from ztunnel.channel.message import (
@@ -44,6 +46,19 @@ IPS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is N
 ADDRESSES = st.builds(Address, IPS.filter(lambda ip: not getattr(ip, "scope_id", None)), st.integers(1, 65535))
 REFUSALS = st.builds(Refusal, st.sampled_from(list(Reason)), TEXTS)
 SECONDS = st.floats(0, 1e9, allow_nan=False)
+HEXADECIMAL = "0123456789abcdef"
+STEPS = st.builds(
+    Step,
+    st.builds(
+        TraceContext,
+        st.text(HEXADECIMAL, min_size=32, max_size=32).filter(lambda text: bool(text.strip("0"))),
+        st.text(HEXADECIMAL, min_size=16, max_size=16).filter(lambda text: bool(text.strip("0"))),
+        st.integers(0, 3),
+    ),
+    st.just("") | st.text(HEXADECIMAL, min_size=16, max_size=16).filter(lambda text: bool(text.strip("0"))),
+)
+MOMENTS = st.lists(st.tuples(TEXTS, SECONDS), max_size=16).map(tuple)
+TIMES = st.integers(0, 2**63 - 1)
 SIGHTINGS = st.builds(
     Sighting,
     event=st.sampled_from(list(Event)),
@@ -64,7 +79,7 @@ SIGHTINGS = st.builds(
     refusal=st.none() | REFUSALS,
     policy=TEXTS,
     trace=TEXTS,
-)
+).flatmap(lambda seen: st.just(seen) | st.builds(replace, st.just(seen), step=STEPS, moments=MOMENTS, ended=TIMES))
 QUESTIONS = st.one_of(
     st.builds(Ask, st.lists(IPS, max_size=5).map(tuple)),
     st.builds(Forget, st.lists(IPS, max_size=5).map(tuple)),

@@ -13,9 +13,10 @@ from mesh.identity import Identity
 from mesh.record import Event, Party, Record, Reporter
 from mesh.refusal import Reason, Refusal
 from mesh.snapshot import Snapshot
+from mesh.trace import Step, TraceContext
 from mesh.workload import Workload
 from ztunnel.channel.fields import Fields
-from ztunnel.channel.frames import Document
+from ztunnel.channel.frames import ChannelError, Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,15 @@ class Sighting:
     policy: str = ""
     dry_run: str = ""
     trace: str = ""
+    step: Step | None = None
+    moments: tuple[tuple[str, float], ...] = ()
+    ended: int = 0
+    """By the worker's clock, in nanoseconds since 1970; 0 where no span is made."""
 
 
+MOST_MOMENTS: Final = 16
+_LONGEST_MOMENT: Final = 32
+_LATEST: Final = (1 << 63) - 1
 _FIELDS: Final = tuple(Sighting.__dataclass_fields__)
 
 
@@ -65,6 +73,10 @@ def to_document(sighting: Sighting) -> dict[str, Any]:
     for name in ("connect_seconds", "first_byte_seconds"):
         if (seconds := getattr(sighting, name)) is not None:
             document[name] = seconds
+    if sighting.step is not None:
+        document["step"] = {"own": sighting.step.own.encode().decode(), "parent": sighting.step.parent}
+        document["moments"] = [list(one) for one in sighting.moments]
+        document["ended"] = sighting.ended
     if sighting.refusal is not None:
         document["refusal"] = refusal_document(sighting.refusal)
     return document
@@ -93,6 +105,9 @@ def from_document(document: object) -> Sighting:
         policy=fields.text("policy", ""),
         dry_run=fields.text("dry_run", ""),
         trace=fields.text("trace", ""),
+        step=fields.optional("step", _step),
+        moments=_moments(fields),
+        ended=min(fields.number("ended", 0), _LATEST),
     )
 
 
@@ -122,6 +137,9 @@ def complete(sighting: Sighting, snapshot: Snapshot, own: Workload | None, ident
         policy=sighting.policy,
         dry_run=sighting.dry_run,
         trace=sighting.trace,
+        step=sighting.step,
+        moments=sighting.moments,
+        ended=sighting.ended,
     )
 
 
@@ -135,6 +153,30 @@ def refusal_from(document: object) -> Refusal:
     fields = Fields("refusal", document, ("reason", "detail"))
     by_name = {reason.value: reason for reason in Reason}
     return Refusal(fields.required("reason", by_name.__getitem__), fields.text("detail"))
+
+
+def _step(document: object) -> Step:
+    """The names of spans, which must be such for whoever is told of them."""
+    fields = Fields("step", document, ("own", "parent"))
+    own = TraceContext.parse(fields.text("own").encode())
+    parent = fields.text("parent", "")
+    if own is None or (parent and TraceContext.parse(f"00-{own.trace}-{parent}-00".encode()) is None):
+        raise ChannelError("step names no span")
+    return Step(own, parent)
+
+
+def _moments(fields: Fields) -> tuple[tuple[str, float], ...]:
+    found = fields.items("moments", _moment)
+    if len(found) > MOST_MOMENTS:
+        raise ChannelError(f"a sighting has {MOST_MOMENTS} moments at most")
+    return found
+
+
+def _moment(document: object) -> tuple[str, float]:
+    if not isinstance(document, list) or len(document) != 2 or not isinstance(document[0], str):
+        raise ChannelError("a moment is a name and a duration")
+    name, after = document
+    return name[:_LONGEST_MOMENT], Fields("moment", {"after": after}, ("after",)).seconds("after")
 
 
 def _seconds(value: object) -> float:

@@ -56,6 +56,8 @@ class Node:
             drain_seconds=config.drain_seconds,
             relieved_seconds=config.relieved_seconds,
             nameservers=" ".join(map(str, _nameservers(config.resolv_conf))),
+            traced=config.tracing is not None,
+            trace_share=config.tracing.sampling.ratio if config.tracing is not None else 0.0,
         )
         self._forks = Forks(programs.zygote)
         self._roster = Roster(programs.supervisor)

@@ -1,4 +1,4 @@
-"""What the workers tell of their pods' connections, completed and written down: the access log and the metrics."""
+"""What the workers tell of their pods' connections, completed: access log, metrics, spans."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from mesh.net.metrics import Metrics
+from mesh.net.spans import Spans
 from mesh.record import Record
 from ztunnel.channel.message import Report
 from ztunnel.channel.sighting import complete
@@ -22,11 +23,19 @@ _LINES: Final = 4096
 class Ledger:
     """Counts every record of the node and logs it. A slow reader of the log holds nobody up."""
 
-    def __init__(self, state: State, place: Place, metrics: Metrics, write: Callable[[list[Record]], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        place: Place,
+        metrics: Metrics,
+        write: Callable[[list[Record]], None],
+        spans: Spans | None = None,
+    ) -> None:
         self._state = state
         self._place = place
         self._metrics = metrics
         self._write = write
+        self._spans = spans
         self._lines, self._waiting = trio.open_memory_channel[Record](_LINES)
         self._untold = metrics.counter("ambit_records_untold", "Connections that a worker had no room to tell of")
         self._unlogged = metrics.counter(
@@ -39,6 +48,8 @@ class Ledger:
         own, identity = self._place.workload(snapshot, pod), self._place.identity(pod)
         record = complete(report.sighting, snapshot, own, identity, self._place.network)
         self._metrics.observe(record)
+        if self._spans is not None:
+            self._spans.note(record)
         if report.dropped:
             self._untold.inc(report.dropped)
         try:

@@ -15,6 +15,7 @@ from mesh.net.accesslog import AccessLog
 from mesh.net.certs import CaEndpoint
 from mesh.net.crlfile import CrlFile
 from mesh.net.metrics import Metrics
+from mesh.net.spans import Spans
 from mesh.xds.node import ZTUNNEL
 from mesh.xds.node import Node as XdsNode
 from mesh.xds.resource import NODE_TYPES
@@ -50,7 +51,9 @@ class Node:
         self._state = State()
         self._roster = Roster()
         self._metrics = Metrics(version("ambit-mesh"))
-        self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all)
+        tracing = config.tracing
+        self._spans = Spans(tracing, _resource(config), self._metrics) if tracing is not None else None
+        self._ledger = Ledger(self._state, self._place, self._metrics, AccessLog().write_all, self._spans)
         self._tally = Tally(self._metrics)
         self._expiry = Expiry(self._metrics)
         self._signing = Signing(CaEndpoint.of(config.control_plane), self._place, config.secret_ttl)
@@ -70,6 +73,8 @@ class Node:
             nursery.start_soon(attend, door, self._roster, self._converse)
             nursery.start_soon(self._ledger.log)
             nursery.start_soon(self._revoked.run)
+            if self._spans is not None:
+                nursery.start_soon(self._spans.run)
             nursery.start_soon(admin.serve, metrics, metrics_pages(self._metrics))
             nursery.start_soon(admin.serve, readiness, readiness_pages(self._state, self._roster, self._lacks))
             nursery.start_soon(admin.serve, inspection, shown)
@@ -128,3 +133,15 @@ class Node:
         layers = gauge("ambit_confinement", "1 if the layer holds workers in, 0 if the platform lacks it", "layer")
         for layer in confine.LAYERS:
             layers.labels(layer=layer).set(layer not in self._lacks)
+
+
+def _resource(config: Config) -> dict[str, str]:
+    """Who makes our spans, by the names of OpenTelemetry's resource conventions."""
+    return {
+        "service.name": f"ztunnel.{config.pod_namespace}",
+        "service.version": version("ambit-mesh"),
+        "k8s.namespace.name": config.pod_namespace,
+        "k8s.pod.name": config.pod_name,
+        "k8s.node.name": config.node_name,
+        "k8s.cluster.name": config.control_plane.cluster_id,
+    }

@@ -52,6 +52,7 @@ class Call:
         "_plan",
         "_sock",
         "_source",
+        "_span",
         "_trace",
         "_tried",
         "_view",
@@ -73,6 +74,7 @@ class Call:
         self._source = source
         self._witness = witness
         self._asked: Asked | None = None
+        self._span: TraceContext | None = None
         self._attempts = ATTEMPTS
         self._wait: Wait | None = None
         self._ways: Ways | None = None
@@ -96,6 +98,7 @@ class Call:
             self._witness.vanished()
             return
         self._witness.learn(source=self._source, destination=destination)
+        self._span = self._witness.traced(self._of.ground.sampling)
         view = self._of.ground.lookup.known(destination.ip)
         if view is None:
             self._of.ground.tasks.start_soon(self._look_up)
@@ -155,8 +158,9 @@ class Call:
             endpoint=planned.endpoint,
             service=planned.service.key if planned.service is not None else "",
             tunnel=None,
-            trace="",
+            trace=self._span.trace if self._span is not None else "",
         )
+        self._witness.passed("resolved")
         if planned.transport is Transport.HBONE:
             self._enter_tunnel()
             return
@@ -186,6 +190,7 @@ class Call:
             self._refuse(refusal)
             return
         self._missed = refusal
+        self._witness.passed("endpoint missed")
         self._tried = (*self._tried, self._endpoint)
         self._of.health.failed(self._endpoint, trio.current_time())
         self._choose(self._ways)
@@ -205,7 +210,7 @@ class Call:
 
     def _enter_tunnel(self) -> None:
         planned = self._plan
-        self._trace = TraceContext.of(random.randbytes(_TRACE_BYTES))  # noqa: S311 - a name, no secret
+        self._trace = self._span or TraceContext.of(random.randbytes(_TRACE_BYTES))  # noqa: S311 - a name, no secret
         self._witness.learn(tunnel=planned.connect_to, trace=self._trace.trace)
         refusal = self._of.certified()
         if refusal is not None:
@@ -224,6 +229,7 @@ class Call:
             self._settle()
             self._miss(tunnel)
             return
+        self._witness.passed("tunnel ready")
         service = self._plan.service
         headers = (
             (BAGGAGE, self._of.introduction.of(self._view)),

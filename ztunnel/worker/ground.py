@@ -8,6 +8,7 @@ import trio
 
 from mesh.net.deadlines import Deadlines
 from mesh.net.relay import Relay
+from mesh.sampling import Sampling
 from ztunnel.worker.crowd import Crowd
 from ztunnel.worker.lookup import Lookup
 
@@ -24,3 +25,5 @@ class Ground:
     """For what must be waited for."""
     timeout: float
     """Seconds for a connection to be made."""
+    sampling: Sampling | None = None
+    """Which traces are kept; None where no spans are made."""

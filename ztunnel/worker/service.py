@@ -20,6 +20,7 @@ from mesh.net.relay import Relay
 from mesh.net.tls import ClientTls
 from mesh.quota import Quota
 from mesh.refusal import Refusal
+from mesh.sampling import Sampling
 from ztunnel.channel.message import FromSupervisor, Hold, Resolved, Revoked, Signed, Unsigned, Update
 from ztunnel.channel.naming import Naming
 from ztunnel.drain import Drain, Word, heard
@@ -114,8 +115,9 @@ class Service:
 
     async def _accept(self, pool: Pool, connections: trio.Nursery) -> None:
         self._certificate.renewed = pool.renew
-        timeout = self._start.settings.connect_timeout
-        ground = Ground(self._relay, self._deadlines, self._lookup, self._crowd, connections, timeout)
+        settings = self._start.settings
+        timeout, sampling = settings.connect_timeout, Sampling(settings.trace_share) if settings.traced else None
+        ground = Ground(self._relay, self._deadlines, self._lookup, self._crowd, connections, timeout, sampling)
         inbound, outbound = self._inbound(ground), self._outbound(ground, pool)
 
         def end_revoked() -> None:

@@ -53,6 +53,10 @@ class Settings:
     """Seconds to reach the application, or a peer."""
     nameservers: str = ""
     """IP addresses of those who are asked for the names that the mesh does not know, the first first."""
+    traced: bool = False
+    """Whether connections are told of so that spans can be made of them."""
+    trace_share: float = 0.0
+    """Of new traces, those that are kept; from 0 to 1."""
     queries: int = 256
     """Questions for names that are answered at the same time."""
 

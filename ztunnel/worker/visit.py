@@ -88,6 +88,7 @@ class Visit:
             policy=admission.verdict.policy or "",
             dry_run=admission.verdict.dry_run,
         )
+        self._witness.passed("admitted")
         # The application sees its caller's own address; not so where that is the pod itself, or it is told instead.
         foreign = self._arrival.source != admission.upstream.ip and admission.header is None
         self._dial = reach(
@@ -151,6 +152,7 @@ class TunnelVisit(Visit):
             mutual_tls=True,
             trace=trace.trace if trace is not None else "",
         )
+        self._witness.traced(self._of.ground.sampling, trace)
         self._witness.carried_by(tunnel)
         host = forwarded.host if forwarded is not None else ""
         self._arrival = Arrival(
@@ -203,6 +205,7 @@ class PlainVisit(Visit):
             self._witness.vanished()
             return
         self._witness.learn(source=self._source, destination=destination)
+        self._witness.traced(self._of.ground.sampling)
         self._arrival = Arrival(None, self._source.ip, destination)
         self._come()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +13,9 @@ import trio
 from mesh.net.flow import Ending, Flow, close_with_reset
 from mesh.record import Event
 from mesh.refusal import Reason, Refusal
-from ztunnel.channel.sighting import Sighting
+from mesh.sampling import Sampling, continued
+from mesh.trace import TraceContext
+from ztunnel.channel.sighting import MOST_MOMENTS, Sighting
 from ztunnel.worker.crowd import Crowd
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ class Witness:
         "_ended_for",
         "_flow",
         "_known",
+        "_moments",
         "_outbound",
         "_over",
         "_refusal",
@@ -52,6 +57,7 @@ class Witness:
         self._outbound = outbound
         self._done = done
         self._known: dict[str, Any] = {}
+        self._moments: list[tuple[str, float]] | None = None
         self._flow: Flow | None = None
         self._tunnel: Tunnel | None = None
         self._refusal: Refusal | None = None
@@ -61,6 +67,20 @@ class Witness:
     def learn(self, **known: Any) -> None:
         """More is known of the connection: fields of the sighting."""
         self._known.update(known)
+
+    def traced(self, sampling: Sampling | None, parent: TraceContext | None = None) -> TraceContext | None:
+        """It is to become a span, after `parent` if there is one: returned; None where no spans are made."""
+        if sampling is None:
+            return None
+        step = continued(parent, parent.sampled if parent is not None else None, sampling, random.randbytes)
+        self._moments = []
+        self.learn(step=step, trace=step.own.trace)
+        return step.own
+
+    def passed(self, moment: str) -> None:
+        """It has come so far now."""
+        if self._moments is not None and len(self._moments) < MOST_MOMENTS:
+            self._moments.append((moment, trio.current_time() - self._began))
 
     def carried_by(self, tunnel: Tunnel) -> None:
         """It is a stream of this tunnel, and ends with it."""
@@ -125,5 +145,7 @@ class Witness:
     def _end(self, **known: Any) -> None:
         if not self._over:
             elapsed = trio.current_time() - self._began
+            if self._moments is not None:
+                self.learn(moments=tuple(self._moments), ended=time.time_ns())
             self._crowd.tell(Sighting(Event.CLOSED, self._outbound, seconds=elapsed, **self._known, **known))
             self.vanished()

@@ -7,9 +7,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from mesh import spanline
@@ -66,11 +67,9 @@ class Outbox:
         sent, ending = Sent(), False
         while not ending:
             lines, ending = self._batch()
-            if lines and self._taken(lines):
-                sent = replace(sent, exported=sent.exported + len(lines))
-            elif lines:
-                sent = replace(sent, failed=sent.failed + len(lines))
-            sent = replace(sent, dropped=self._dropped)
+            taken = self._taken(lines) if lines else 0
+            exported, failed = sent.exported + taken, sent.failed + len(lines) - taken
+            sent = Sent(exported, self._dropped, failed)
             self._told(sent)
         self._exporter.shutdown()
 
@@ -90,11 +89,19 @@ class Outbox:
             lines.append(line)
         return lines, False
 
-    def _taken(self, lines: list[bytes]) -> bool:
-        """Whether the receiver has taken them."""
+    def _taken(self, lines: list[bytes]) -> int:
+        """How many of them the receiver has taken."""
+        spans = [span for line in lines if (span := self._span(line)) is not None]
         try:
-            spans = [self._readable.of(spanline.read(line)) for line in lines]
-            return self._exporter.export(spans) is SpanExportResult.SUCCESS
+            good = self._exporter.export(spans) is SpanExportResult.SUCCESS
         except Exception:  # noqa: BLE001  whatever a receiver or a library does wrong costs these spans and no more
-            _log.exception("%d spans could not be sent", len(lines))
-            return False
+            _log.exception("%d spans could not be sent", len(spans))
+            return 0
+        return len(spans) if good else 0
+
+    def _span(self, line: bytes) -> ReadableSpan | None:
+        try:
+            return self._readable.of(spanline.read(line))
+        except (ValueError, KeyError, TypeError):
+            _log.exception("a span could not be read")
+            return None

@@ -59,6 +59,15 @@ def test_the_pod_is_out_of_the_mesh_and_runs_under_its_own_account(objects):
     assert container["readinessProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021, "scheme": "HTTP"}
 
 
+def test_a_waypoint_is_told_where_spans_go(world_of):
+    around = Surroundings(otlp_endpoint="http://collector:4317", trace_share=0.5)
+    deployment = owned(world_of(GATEWAY), around)[2]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {one["name"]: one.get("value") for one in container["env"]}
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4317"
+    assert environment["OTEL_TRACES_SAMPLER_ARG"] == "0.5"
+
+
 def test_the_environment_says_who_and_where(world_of):
     around = Surroundings(xds_address="https://10.0.0.1:15012", cluster_id="c1", network="n1")
     deployment = owned(world_of(GATEWAY), around)[2]

@@ -144,6 +144,7 @@ def test_errors_are_kept_whatever_was_decided_for_their_trace() -> None:
         REQUEST,
         replace(REQUEST, http=replace(HTTP, method="\n\x00\u2028", path="/\ud800\"\\", grpc_status=3, protocol="grpc")),
         replace(REQUEST, http=None, event=Event.CLOSED, reporter=Reporter.DESTINATION, connect_seconds=0.5),
+        replace(REQUEST, http=None, event=Event.CLOSED, moments=(("resolved", 0.1), ("tunnel ready", 0.2))),
         replace(REQUEST, http=None, event=Event.CLOSED, refusal=Refusal(Reason.TUNNEL_LOST, "reset")),
     ],
 )  # fmt: skip

@@ -21,6 +21,13 @@ def test_a_node_name_is_enough():
     assert (config.drain_seconds, config.relieved_seconds) == (5, 3600)
 
 
+def test_spans_are_made_where_a_receiver_is_named():
+    assert Config.read({"NODE_NAME": "node-1"}).tracing is None
+    traced = Config.read({"NODE_NAME": "node-1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}).tracing
+    assert traced is not None
+    assert traced.sampling.ratio == 0.01
+
+
 def test_the_grace_period_of_the_pod_leaves_time_for_the_rest():
     assert Config.read({"NODE_NAME": "node-1", "TERMINATION_GRACE_PERIOD_SECONDS": "30"}).drain_seconds == 25
 
