@@ -167,6 +167,8 @@ class TrafficPolicy:
     terms: Terms = field(default_factory=Terms)
     route: str = ""
     """The route's title (mesh.route.Route), where it is for that route's requests alone."""
+    kind: str = "TrafficPolicy"
+    """Of the object that says it; a DestinationRule may."""
 
     @property
     def key(self) -> str:
@@ -181,4 +183,4 @@ class TrafficPolicy:
     @property
     def title(self) -> str:
         """How people know it."""
-        return f"TrafficPolicy {self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}"

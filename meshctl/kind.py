@@ -41,6 +41,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("PeerAuthentication", "security.istio.io/v1", "peerauthentications", ("pa",)),
     Kind("RequestAuthentication", "security.istio.io/v1", "requestauthentications", ("ra",)),
     Kind("ServiceEntry", f"{_ISTIO}/v1", "serviceentries", ("se",)),
+    Kind("DestinationRule", f"{_ISTIO}/v1", "destinationrules", ("dr",)),
     Kind("WorkloadEntry", f"{_ISTIO}/v1", "workloadentries", ("we",)),
     Kind("TrafficPolicy", "policy.ambit-mesh.dev/v1alpha1", "trafficpolicies", ("tp",)),
     Kind("Telemetry", "telemetry.istio.io/v1", "telemetries", ("telemetry",)),

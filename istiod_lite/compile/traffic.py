@@ -1,4 +1,7 @@
-"""TrafficPolicies as waypoints keep to them: of several for one target the oldest is in force, and it alone."""
+"""TrafficPolicies and DestinationRules as waypoints keep to them.
+
+Of several for one target the oldest is in force, and it alone; a TrafficPolicy goes before a DestinationRule.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from istiod_lite.compile.hosts import hosts_of
 from istiod_lite.compile.routes import attachment, compile_routes
-from istiod_lite.facts import RouteFact, Service, ServiceEntry, TrafficPolicy
+from istiod_lite.facts import DestinationRule, RouteFact, Service, ServiceEntry, TrafficPolicy
 from istiod_lite.facts.route import GATEWAY_GROUP
 from istiod_lite.object import ObjectKey
 from mesh import traffic
@@ -33,10 +36,43 @@ def in_force(world: World) -> Mapping[Targeted, TrafficPolicy]:
 
 def compile_traffic(world: World, settings: Settings) -> Iterator[traffic.TrafficPolicy]:
     """The policies of targets that exist, one for every service that a target is, or is attached to."""
+    for key, rule in sorted(rules_in_force(world, settings).items(), key=lambda one: one[0]):
+        if isinstance(rule, DestinationRule):
+            meta = rule.meta
+            yield traffic.TrafficPolicy(key, meta.namespace, meta.name, rule.terms, kind="DestinationRule")
     for (namespace, target), policy in sorted(in_force(world).items(), key=lambda one: (one[0][0], one[0][1].title)):
         for service in _services(world, namespace, target, settings):
             route = f"{target.kind}/{namespace}/{target.name}" if target.is_route else ""
             yield traffic.TrafficPolicy(service, namespace, policy.meta.name, policy.terms, route)
+
+
+def rules_in_force(world: World, settings: Settings) -> Mapping[str, DestinationRule | TrafficPolicy]:
+    """What counts for each service that has a DestinationRule, by the service's key."""
+    policies = {
+        service: policy
+        for (namespace, target), policy in in_force(world).items()
+        if not target.is_route
+        for service in _services(world, namespace, target, settings)
+    }
+    found: dict[str, DestinationRule | TrafficPolicy] = {}
+    for rule in sorted(world.all(DestinationRule), key=lambda one: one.meta.age):
+        if (target := targeted(world, rule, settings)) is not None:
+            found.setdefault(target[1], policies.get(target[1], rule))
+    return found
+
+
+def targeted(world: World, rule: DestinationRule, settings: Settings) -> tuple[Service | ServiceEntry, str] | None:
+    """The service of the rule's own namespace that has its host, and the service's key; None if there is none."""
+    namespace, host = rule.meta.namespace, rule.host
+    name, dot, _ = host.partition(".")
+    key = f"{namespace}/{host}" if dot else settings.service_key(namespace, name)
+    service = world.get(Service, namespace, name)
+    if service is not None and settings.service_key(namespace, name) == key:
+        return service, key
+    entry = world.entry_of_host(namespace, host)
+    if entry is not None and host in hosts_of(world, entry, settings):
+        return entry, f"{namespace}/{host}"
+    return None
 
 
 def subjects(world: World, namespace: str, target: PolicyTarget) -> tuple[Service | ServiceEntry, ...] | None:

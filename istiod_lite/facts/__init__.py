@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from istiod_lite.facts.authorizationpolicy import AuthorizationPolicy, read_authorization_policy
 from istiod_lite.facts.deployment import Deployment, read_deployment
+from istiod_lite.facts.destinationrule import DestinationRule, read_destination_rule
 from istiod_lite.facts.field import Field, Reading
 from istiod_lite.facts.gateway import Gateway, GatewayClass, read_gateway, read_gateway_class
 from istiod_lite.facts.grpcroute import read_grpc_route
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthorizationPolicy",
     "Deployment",
+    "DestinationRule",
     "Fact",
     "Gateway",
     "GatewayClass",
@@ -57,6 +59,7 @@ __all__ = [
 Fact = (
     AuthorizationPolicy
     | Deployment
+    | DestinationRule
     | Gateway
     | GatewayClass
     | Namespace
@@ -86,6 +89,7 @@ _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Fi
     (_GATEWAY, "GatewayClass"): (frozenset({"v1", "v1beta1"}), read_gateway_class),
     (_GATEWAY, "GRPCRoute"): (frozenset({"v1"}), read_grpc_route),
     (_GATEWAY, "HTTPRoute"): (frozenset({"v1", "v1beta1"}), read_http_route),
+    (_NETWORKING, "DestinationRule"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_destination_rule),
     (_NETWORKING, "ServiceEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_service_entry),
     (_NETWORKING, "WorkloadEntry"): (frozenset({"v1", "v1beta1", "v1alpha3"}), read_workload_entry),
     (POLICY_GROUP, "TrafficPolicy"): (frozenset({"v1alpha1"}), read_traffic_policy),

@@ -12,8 +12,8 @@ from mesh.traffic import HashOn, HashSource, LoadBalancing, Spread
 if TYPE_CHECKING:
     from istiod_lite.facts.field import Field
 
-_COOKIE: Final = Shape(HEADER_NAME.pattern, 64, "a cookie's name")
-_COOKIE_PATH: Final = Shape(re.compile(r"/[!-:<-~]*"), 1024, "a path that begins with '/', without ';' and blanks")
+COOKIE: Final = Shape(HEADER_NAME.pattern, 64, "a cookie's name")
+COOKIE_PATH: Final = Shape(re.compile(r"/[!-:<-~]*"), 1024, "a path that begins with '/', without ';' and blanks")
 _LONGEST: Final = 3600.0
 _SOURCES: Final = {"Identity": HashSource.IDENTITY, "Address": HashSource.ADDRESS}
 
@@ -53,5 +53,5 @@ def _read_cookie(at: Field) -> HashOn:
     at.knows("name", "path", "ttl")
     at["name"].required()
     return HashOn(
-        HashSource.COOKIE, at["name"].text(shape=_COOKIE), at["path"].text("/", _COOKIE_PATH), at["ttl"].duration()
+        HashSource.COOKIE, at["name"].text(shape=COOKIE), at["path"].text("/", COOKIE_PATH), at["ttl"].duration()
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, is_waypoint_class
 from istiod_lite.facts import (
     AuthorizationPolicy,
+    DestinationRule,
     Gateway,
     GatewayClass,
     RequestAuthentication,
@@ -19,6 +20,7 @@ from istiod_lite.facts.trafficpolicy import POLICY_GROUP
 from istiod_lite.status.authentications import authentication_condition
 from istiod_lite.status.binding import waypoint_bound
 from istiod_lite.status.condition import Moment
+from istiod_lite.status.destinationrules import RuleStatuses
 from istiod_lite.status.entries import EntryStatuses
 from istiod_lite.status.gateways import CLASS_ACCEPTED, gateway_status
 from istiod_lite.status.policies import policy_status
@@ -83,6 +85,9 @@ def _statuses(
     of_traffic = TrafficStatuses(world, settings, moment)
     for limit in world.all(TrafficPolicy):
         yield limit.meta.key, of_traffic.status(limit, former.get(limit.meta.key, {}))
+    of_rule = RuleStatuses(world, settings, moment)
+    for rule in world.all(DestinationRule):
+        yield rule.meta.key, of_rule.status(rule, former.get(rule.meta.key, {}))
     for service in world.all(Service):
         condition = waypoint_bound(world, service, settings)
         if condition is not None:

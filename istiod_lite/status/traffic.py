@@ -12,8 +12,10 @@ from istiod_lite.compile.waypoints import WAYPOINT_CONTROLLER, BindingState, ser
 from istiod_lite.status.condition import Condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from istiod_lite.compile.settings import Settings
-    from istiod_lite.facts import TrafficPolicy
+    from istiod_lite.facts import Service, ServiceEntry, TrafficPolicy
     from istiod_lite.facts.trafficpolicy import PolicyTarget
     from istiod_lite.status.condition import Moment
     from istiod_lite.world import World
@@ -57,14 +59,18 @@ class TrafficStatuses:
         other = self._in_force[namespace, target]
         if other is not policy:
             return _refused("Conflicted", f"{title} has an older TrafficPolicy, {other.meta.name}, which is in force")
-        bindings = [found for one in services if (found := service_binding(self._world, one, self._settings))]
-        if not bindings:
-            where = "attached to no service with a waypoint" if target.is_route else "not bound to a waypoint"
-            return _refused("AncestorNotBound", f"{title} is {where}, so that nobody keeps to the policy")
-        binding = next((one for one in bindings if one.state is BindingState.READY), bindings[0])
-        if binding.state is not BindingState.READY:
-            return _refused(binding.state.value, binding.message)
-        return Condition("Accepted", holds=True, reason="Accepted", message=f"kept to by the waypoint of {title}")
+        return kept(self._world, services, title, self._settings)
+
+
+def kept(world: World, services: Iterable[Service | ServiceEntry], title: str, settings: Settings) -> Condition:
+    """Whether a waypoint keeps to what is said of these services, which people know as `title`."""
+    bindings = [found for one in services if (found := service_binding(world, one, settings)) is not None]
+    if not bindings:
+        return _refused("AncestorNotBound", f"{title} has no waypoint, so that nobody keeps to what is said of it")
+    binding = next((one for one in bindings if one.state is BindingState.READY), bindings[0])
+    if binding.state is not BindingState.READY:
+        return _refused(binding.state.value, binding.message)
+    return Condition("Accepted", holds=True, reason="Accepted", message=f"kept to by the waypoint of {title}")
 
 
 def _refused(reason: str, message: str) -> Condition:

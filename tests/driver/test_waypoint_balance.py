@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import trio
 
+from istiod_lite import manifests
+from istiod_lite.compile import Settings, compile_world
+from istiod_lite.facts import read
+from istiod_lite.world import World as Cluster
 from mesh.route import Backend, Retry, Route, RouteKind, RouteRule
 from mesh.traffic import HashOn, HashSource, LoadBalancing, OutlierDetection, Spread, Terms, TrafficPolicy
 from mesh.workload import AppProtocol
@@ -174,3 +180,30 @@ async def test_a_pod_that_says_when_to_come_again_is_left_alone_until_then() -> 
         await asked_until(it, busy, 1)
         assert [status(await it.ask()) for _ in range(20)] == [200] * 20
         assert busy.asked == 1
+
+
+async def test_a_waypoint_keeps_to_a_destination_rule() -> None:
+    text = """
+        apiVersion: v1
+        kind: Service
+        metadata: {name: echo, namespace: shop}
+        spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}
+        ---
+        apiVersion: networking.istio.io/v1
+        kind: DestinationRule
+        metadata: {name: echo, namespace: shop}
+        spec:
+          host: echo
+          trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}
+    """
+    objects, problems = manifests.load({"a.yaml": textwrap.dedent(text)})
+    facts = [one for one in map(read, objects) if not isinstance(one, list)]
+    [policy] = compile_world(Cluster.of(facts), Settings()).traffic.values()
+    pods = [Named(name) for name in ("a", "b", "c")]
+    async with world(ECHO, policy) as it:
+        for pod in pods:
+            await it.app(App(pod.name, handler=pod), ECHO)
+        for _ in range(5):
+            await it.ask("/", "GET", (b"x-user", b"ann"))
+    assert problems == []
+    assert sorted(pod.asked for pod in pods) == [0, 0, 5]

@@ -273,7 +273,7 @@ terms = st.builds(
     maybe(outliers),
     maybe(faults),
 )
-traffic = st.builds(TrafficPolicy, names, names, names, terms, texts)
+traffic = st.builds(TrafficPolicy, names, names, names, terms, texts, names)
 key_sets = st.sampled_from(["", Issuer().jwks])
 token_sources = st.builds(TokenSource, st.sampled_from(Place), names, texts)
 claim_headers = st.builds(ClaimHeader, names, tuples(texts))

@@ -39,6 +39,7 @@ _SOURCES: Final = {
 }
 _SOURCE_OF: Final[dict[int, HashSource]] = {number: source for source, number in _SOURCES.items()}
 
+_KIND: Final = "TrafficPolicy"
 _COUNTS: Final = ("requests", "connections", "pending", "retries")
 _OUTLIERS: Final = tuple(one.name for one in fields(OutlierDetection))
 _MAYBE: Final = ("errors", "gateway_errors", "success_percent")
@@ -52,6 +53,7 @@ def traffic_message(policy: TrafficPolicy) -> pb.TrafficPolicy:
         namespace=policy.namespace,
         name=policy.name,
         route=policy.route,
+        kind=policy.kind if policy.kind != _KIND else "",
         rate=_rate_message(terms.rate) if terms.rate is not None else None,
         requests=terms.requests,
         connections=terms.connections,
@@ -75,7 +77,7 @@ def read_traffic(message: pb.TrafficPolicy) -> TrafficPolicy:
         outliers=_outliers(message.outliers) if message.HasField("outliers") else None,
         faults=_faults(message.faults) if message.HasField("faults") else None,
     )
-    return TrafficPolicy(message.service, message.namespace, message.name, terms, message.route)
+    return TrafficPolicy(message.service, message.namespace, message.name, terms, message.route, message.kind or _KIND)
 
 
 def _rate_message(rate: Rate) -> pb.Rate:

@@ -350,7 +350,7 @@ class Target(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class TrafficPolicy(_message.Message):
-    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers", "faults", "connections", "pending", "retries", "route")
+    __slots__ = ("service", "namespace", "name", "rate", "requests", "balancing", "outliers", "faults", "connections", "pending", "retries", "route", "kind")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -363,6 +363,7 @@ class TrafficPolicy(_message.Message):
     PENDING_FIELD_NUMBER: _ClassVar[int]
     RETRIES_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     service: str
     namespace: str
     name: str
@@ -375,7 +376,8 @@ class TrafficPolicy(_message.Message):
     pending: int
     retries: int
     route: str
-    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ..., faults: _Optional[_Union[Faults, _Mapping]] = ..., connections: _Optional[int] = ..., pending: _Optional[int] = ..., retries: _Optional[int] = ..., route: _Optional[str] = ...) -> None: ...
+    kind: str
+    def __init__(self, service: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., rate: _Optional[_Union[Rate, _Mapping]] = ..., requests: _Optional[int] = ..., balancing: _Optional[_Union[LoadBalancing, _Mapping]] = ..., outliers: _Optional[_Union[OutlierDetection, _Mapping]] = ..., faults: _Optional[_Union[Faults, _Mapping]] = ..., connections: _Optional[int] = ..., pending: _Optional[int] = ..., retries: _Optional[int] = ..., route: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Rate(_message.Message):
     __slots__ = ("requests", "per", "burst", "share")
