@@ -25,6 +25,8 @@ class Action(Enum):
     DENY = "deny"
     AUDIT = "audit"
     """Decides nothing: the access log names the policy beside what it matches. At waypoints only."""
+    CUSTOM = "custom"
+    """An external authorizer decides, before the others. At waypoints only."""
 
 
 class Scope(Enum):
@@ -139,6 +141,21 @@ class Rule:
     clauses: tuple[Clause, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Authorizer:
+    """Who is asked about what a CUSTOM policy matches: a service that speaks gRPC, envoy.service.auth.v3."""
+
+    service: str
+    """Its key, `namespace/hostname`."""
+    port: int
+    timeout: float = 0.6
+    """Seconds."""
+    fail_open: bool = False
+    """Whether a request goes on where nobody could be asked."""
+    status: int = 403
+    """How it is answered where it does not."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
     """What a policy is attached to: a Gateway, a Service or a GatewayClass (whose namespace is empty)."""
@@ -159,6 +176,8 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     dry_run: bool = False
     targets: tuple[Target, ...] = ()
+    authorizer: Authorizer | None = None
+    """For a CUSTOM policy; without one, what it matches is denied."""
 
     @property
     def key(self) -> str:

@@ -25,6 +25,7 @@ class Reason(Enum):
     ADDRESS_MISMATCH = "address-mismatch", 400, "-"
     POLICY_DENIED = "policy-denied", 401, "DENY"
     UNAUTHENTICATED = "unauthenticated", 401, "UAEX"
+    AUTHORIZER_FAILED = "authorizer-failed", 403, "UAEX"
     UNKNOWN_WORKLOAD = "unknown-workload", 503, "CONNECT"
     UNKNOWN_DESTINATION = "unknown-destination", 503, "CONNECT"
     UNKNOWN_PORT = "unknown-port", 503, "CONNECT"

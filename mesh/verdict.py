@@ -3,6 +3,7 @@
 The rules of evaluation are those of `istio.security.Authorization`, with the fields of layer 7 beside them, so that
 ztunnel and waypoint decide by one function:
 
+- where a CUSTOM policy matches, an authorizer must allow the call besides;
 - a DENY policy that matches denies; else, if no ALLOW policy is in force, the call is allowed; else one must match;
 - a policy matches if any rule does; a rule if all its clauses do; a clause if any of its matches does;
 - a match holds if each field that is given holds: a positive field if any value does, a negative one if none does.
@@ -16,7 +17,18 @@ from typing import Any, Final
 
 from mesh.address import IP, Address
 from mesh.identity import Identity
-from mesh.policy import Action, ClaimMatch, Clause, HeaderMatch, Match, Network, Policy, ServiceAccount, TextMatch
+from mesh.policy import (
+    Action,
+    Authorizer,
+    ClaimMatch,
+    Clause,
+    HeaderMatch,
+    Match,
+    Network,
+    Policy,
+    ServiceAccount,
+    TextMatch,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,10 @@ class Verdict:
     """What the verdict would be if the policies on a dry run were in force, and why; empty where there are none."""
     audit: str = ""
     """The keys of the AUDIT policies that match, with a comma between them."""
+    ask: Authorizer | None = None
+    """Who must allow it besides."""
+    asked_by: str = ""
+    """The key of the CUSTOM policy that wants so."""
 
 
 NO_ALLOW_POLICY: Final = Verdict(allowed=True, policy=None, why="no ALLOW policy is in force here")
@@ -72,14 +88,30 @@ def authorize(policies: Iterable[Policy], call: Call) -> Verdict:
     """Decide one call by the policies in force for the callee; those of them on a dry run are told of and no more."""
     attached = tuple(policies)
     enforced = tuple(policy for policy in attached if not policy.dry_run)
-    verdict = _decide(enforced, call)
+    verdict = _besides(_decide(enforced, call), enforced, call)
     audits = [one.key for one in enforced if one.action is Action.AUDIT and would_match(one, call)]
     if audits:
         verdict = replace(verdict, audit=",".join(audits))
     if len(enforced) == len(attached):
         return verdict
-    then = _decide(attached, call)
-    return replace(verdict, dry_run=f"{'allowed' if then.allowed else 'denied'}: {then.why}")
+    then = _besides(_decide(attached, call), attached, call)
+    what = "denied" if not then.allowed else "allowed" if then.ask is None else f"asked of {then.ask.service}"
+    return replace(verdict, dry_run=f"{what}: {then.why}")
+
+
+def _besides(verdict: Verdict, enforced: Sequence[Policy], call: Call) -> Verdict:
+    """The verdict in view of the CUSTOM policies. Where nobody can be asked, what they match is denied."""
+    matching = [one for one in enforced if one.action is Action.CUSTOM and would_match(one, call)]
+    if not matching or not verdict.allowed:
+        return verdict
+    asked = {one.authorizer for one in matching}
+    authorizer, key = asked.pop(), matching[0].key
+    if authorizer is not None and not asked and call.http is not None:
+        return replace(verdict, ask=authorizer, asked_by=key)
+    why = "is not the only one that matches, and others name other authorizers" if asked else "has no authorizer to ask"
+    if call.http is None:
+        why = "is about a connection of which no authorizer is asked"
+    return Verdict(allowed=False, policy=key, why=f"CUSTOM policy {key} {why}")
 
 
 def _decide(enforced: Sequence[Policy], call: Call) -> Verdict:
@@ -120,7 +152,7 @@ def would_match(policy: Policy, call: Call) -> bool:
 
 def unmet(policy: Policy, call: Call) -> Iterator[str]:
     """Why a policy does not match, rule by rule, by the fields whose conditions do not hold."""
-    unknown = policy.action is Action.DENY
+    unknown = policy.action in _RESTRICTING
     for number, rule in enumerate(policy.rules, 1):
         failing = (clause for clause in rule.clauses if not _clause_holds(clause, policy.namespace, call, unknown))
         fields_unmet = [
@@ -136,10 +168,10 @@ def unmet(policy: Policy, call: Call) -> Iterator[str]:
 def _first_match(policy: Policy, call: Call) -> int | None:
     """The place (from 1) of the first rule that matches.
 
-    Where a condition of layer 7 meets a call of which only layer 4 is known, it counts as met in a DENY policy and as
-    unmet in an ALLOW policy: what cannot be checked never widens access.
+    Where a condition of layer 7 meets a call of which only layer 4 is known, it counts as met in a DENY and a CUSTOM
+    policy and as unmet in an ALLOW policy: what cannot be checked never widens access.
     """
-    unknown = policy.action is Action.DENY
+    unknown = policy.action in _RESTRICTING
     for number, rule in enumerate(policy.rules, 1):
         if all(_clause_holds(clause, policy.namespace, call, unknown) for clause in rule.clauses):
             return number
@@ -159,6 +191,7 @@ def _match_holds(match: Match, namespace: str, call: Call, unknown: bool) -> boo
 
 
 _NOTHING: Final = Match()
+_RESTRICTING: Final = frozenset({Action.DENY, Action.CUSTOM})
 
 
 def _texts(wanted: Iterable[TextMatch], text: str) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from mesh.refusal import Refusal
 from mesh.route import Choice
+from waypoint.check import Check
 from waypoint.http.events import Headers, RequestHead, ResponseHead, value
 
 _GRPC_STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 408: 4, 429: 8, 500: 14, 502: 14, 503: 14, 504: 4}
@@ -30,6 +31,8 @@ class Answer:
     audit: str = ""
     grpc_status: int | None = None
     """What a gRPC caller is told; None: what the status means in gRPC."""
+    check: Check | None = None
+    """As in waypoint.plan.Forward."""
     secret: frozenset[bytes] = frozenset()
     """As in waypoint.plan.Forward."""
 
@@ -60,7 +63,7 @@ def message(answer: Answer, request: RequestHead | None) -> tuple[ResponseHead, 
     if answer.status == HTTPStatus.NO_CONTENT:  # which may not state a length (RFC 9110, section 8.6)
         return ResponseHead(answer.status, answer.headers, ends=True), b""
     headers = (*answer.headers, (b"content-length", b"%d" % len(body)))
-    if body:
+    if body and value(headers, b"content-type") is None:
         headers = (*headers, (b"content-type", b"text/plain; charset=utf-8"))
     if request is not None and request.method == b"HEAD":
         body = b""

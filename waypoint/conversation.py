@@ -190,8 +190,8 @@ class Conversation:
         scene = self._scene
         callee = self._passages.pop(passage)
         outcome, now = passage.outcome, trio.current_time()
-        if outcome.forward is not None and outcome.forward.counted:
-            scene.limits.leave(outcome.forward.counted)
+        if outcome.counted:
+            scene.limits.leave(outcome.counted)
         self._idle_since = now
         scene.report(of_request(self._source, callee, outcome, now=now))
 

@@ -26,3 +26,5 @@ class Outcome:
     first_byte: float | None = None
     refusal: Refusal | None = None
     step: Step | None = None
+    counted: tuple[str, ...] = ()
+    """The policies by which it counts among the requests in progress."""

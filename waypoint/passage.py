@@ -16,8 +16,10 @@ import trio
 
 from mesh.refusal import Reason, Refusal
 from waypoint import filters
+from waypoint.advice import Advice, changed_by
 from waypoint.answer import Answer, message
 from waypoint.attempt import Attempt
+from waypoint.consultation import Consultation
 from waypoint.endpoint import Endpoint
 from waypoint.http.events import (
     INTERNAL_ERROR,
@@ -64,6 +66,8 @@ class Passage:
     __slots__ = (
         "_caller",
         "_caller_http2",
+        "_consultation",
+        "_early",
         "_judge",
         "_over",
         "_pursuit",
@@ -88,6 +92,9 @@ class Passage:
         self._response.reach(caller, stream)
         self._pursuit: Pursuit | None = None
         self._shadows: tuple[Shadow, ...] = ()
+        self._consultation: Consultation | None = None
+        self._early: list[Event] = []
+        """What the caller said while an authorizer was asked: mirrors are yet to hear it."""
         self._over = False
         self.asked_all = False
         """The whole request has gone out to the backend."""
@@ -207,6 +214,31 @@ class Passage:
         outcome = self.outcome
         outcome.request = head = self._judge.traced(self._identified(head), outcome)
         decision = self._judge.decide(head)
+        if isinstance(decision, Forward):
+            outcome.counted = decision.counted
+        if decision.check is None:
+            self._go_on(decision)
+            return
+        about = decision.request if isinstance(decision, Forward) else head
+        self._consultation = Consultation(
+            self._scene, decision.check, about, lambda advice: self._advised(decision, advice)
+        )
+        self._consultation.start()
+
+    def _advised(self, decision: Forward | Answer, advice: Advice) -> None:
+        """The authorizer has said whether the request may go on."""
+        self._consultation = None
+        denied = advice.denied
+        if denied is not None:
+            self._answer(replace(denied, dry_run=decision.dry_run, audit=decision.audit, secret=decision.secret))
+            return
+        self._go_on(changed_by(decision, advice))
+        early, self._early = self._early, []
+        for event in early:
+            self._cast(event)
+
+    def _go_on(self, decision: Forward | Answer) -> None:
+        outcome = self.outcome
         if isinstance(decision, Answer):
             self._answer(decision)
             return
@@ -225,6 +257,9 @@ class Passage:
         return shadow
 
     def _cast(self, event: Event) -> None:
+        if self._consultation is not None:
+            self._early.append(event)
+            return
         for shadow in self._shadows:
             shadow.copy(event)
 
@@ -282,6 +317,8 @@ class Passage:
     def _finish(self) -> None:
         """It is over, well or badly."""
         self._over = True
+        if self._consultation is not None:
+            self._consultation.close()
         if self._pursuit is not None:
             self._pursuit.end()
         self.outcome.received = self._request.carried

@@ -30,6 +30,7 @@ from waypoint.answer import Answer
 from waypoint.authentication import Authentication, Identified, authentication
 from waypoint.balancer import Balancer
 from waypoint.callee import Callee, Gateway, jwt_rules, policies
+from waypoint.check import Check, check_message
 from waypoint.cors import cors_of, preflight
 from waypoint.endpoint import Endpoint, Ends
 from waypoint.http.events import RequestHead
@@ -115,6 +116,8 @@ class Forward:
     """The keys of the traffic policies among whose requests in progress it counts."""
     audit: str = ""
     """The keys of the AUDIT policies that match."""
+    check: Check | None = None
+    """What an external authorizer is to be asked first."""
     secret: frozenset[bytes] = frozenset()
     """The parameters of the request's query that no log may show."""
 
@@ -132,11 +135,31 @@ def plan(question: Question, request: RequestHead) -> Forward | Answer:
         decision = _routed(question, request)
     else:
         decision = Answer(403, "RBAC: access denied", refusal=Refusal(Reason.POLICY_DENIED, verdict.why))
-    if verdict.policy or verdict.dry_run or verdict.audit or secret:
+    if verdict.policy or verdict.dry_run or verdict.audit or secret or verdict.ask:
         return replace(
-            decision, policy=verdict.policy or "", dry_run=verdict.dry_run, audit=verdict.audit, secret=secret
+            decision,
+            policy=verdict.policy or "",
+            dry_run=verdict.dry_run,
+            audit=verdict.audit,
+            check=_check(question, verdict, request),
+            secret=secret,
         )
     return decision
+
+
+def _check(question: Question, verdict: Verdict, request: RequestHead) -> Check | None:
+    """What an external authorizer is to be asked, if anything."""
+    authorizer, caller = verdict.ask, question.caller
+    if authorizer is None:
+        return None
+    service = question.snapshot.services.get(authorizer.service)
+    if service is None:
+        nobody = f"the mesh knows no service {authorizer.service}"
+        endpoint: Endpoint | Refusal = Refusal(Reason.UNKNOWN_DESTINATION, nobody)
+    else:
+        endpoint = select(question, service, authorizer.port, bound(question, service, request))
+    message = check_message(caller.identity, str(caller.ip), question.callee, request, question.wall())
+    return Check(authorizer, verdict.asked_by, endpoint, message)
 
 
 def still_allowed(question: Question, request: RequestHead) -> Refusal | None:

@@ -59,6 +59,7 @@ class Regime:
             policy=forward.policy,
             dry_run=forward.dry_run,
             audit=forward.audit,
+            check=forward.check,
             secret=forward.secret,
         )
 

@@ -12,9 +12,11 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from istiod_lite.compile.peerauthentications import peer_policies, peer_policies_for
-from istiod_lite.facts import AuthorizationPolicy
+from istiod_lite.facts import AuthorizationPolicy, MeshConfig
+from istiod_lite.facts.meshconfig import NAME as MESH_CONFIG
 from mesh.policy import (
     Action,
+    Authorizer,
     ClaimMatch,
     Clause,
     HeaderMatch,
@@ -55,13 +57,21 @@ class Compiled:
     unenforced: tuple[str, ...]
 
 
-def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | None:
+def authorizers(world: World, settings: Settings) -> Mapping[str, Authorizer]:
+    """The external authorizers that CUSTOM policies may name."""
+    found = world.get(MeshConfig, settings.root_namespace, MESH_CONFIG)
+    return dict(found.authorizers) if found is not None else {}
+
+
+def compile_policy(fact: AuthorizationPolicy, known: Mapping[str, Authorizer], settings: Settings) -> Compiled | None:
     """One AuthorizationPolicy; None for AUDIT where no waypoint could record what matches.
 
-    CUSTOM asks an external authorizer, of which there is none here: what it would be asked about is denied.
+    CUSTOM asks an external authorizer, of those that are `known`: where there is none, or no waypoint to ask it, what
+    it would be asked about is denied.
     """
     scope = _scope(fact, settings)
-    action = _ACTIONS.get(fact.action, Action.DENY)
+    authorizer = known.get(fact.provider) if fact.action == "CUSTOM" and scope is Scope.TARGET else None
+    action = _ACTIONS.get(fact.action, Action.DENY) if authorizer is None else Action.CUSTOM
     if action is Action.AUDIT and scope is not Scope.TARGET:
         return None
     blind = [] if scope is Scope.TARGET else sorted(_LAYER_7)
@@ -72,7 +82,7 @@ def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | 
         unenforced |= dict.fromkeys(one.written for one in lost)
         if not lost:
             rules.append(_rule(rule, ()))
-        elif action is Action.DENY:
+        elif action in {Action.DENY, Action.CUSTOM}:
             rules.append(_rule(rule, lost))
     return Compiled(
         Policy(
@@ -83,6 +93,7 @@ def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | 
             rules=tuple(rules),
             dry_run=fact.dry_run,
             targets=targets_in_force(fact.targets, fact.meta.namespace, settings),
+            authorizer=authorizer,
         ),
         tuple(unenforced),
     )
@@ -90,8 +101,9 @@ def compile_policy(fact: AuthorizationPolicy, settings: Settings) -> Compiled | 
 
 def compile_policies(world: World, settings: Settings) -> Iterator[Policy]:
     """Every policy: those that people wrote, and those that stand for their PeerAuthentications."""
+    known = authorizers(world, settings)
     for fact in world.all(AuthorizationPolicy):
-        compiled = compile_policy(fact, settings)
+        compiled = compile_policy(fact, known, settings)
         if compiled is not None:
             yield compiled.policy
     yield from peer_policies(world, settings)

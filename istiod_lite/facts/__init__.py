@@ -15,6 +15,7 @@ from istiod_lite.facts.field import Field, Reading
 from istiod_lite.facts.gateway import Gateway, GatewayClass, read_gateway, read_gateway_class
 from istiod_lite.facts.grpcroute import read_grpc_route
 from istiod_lite.facts.httproute import read_http_route
+from istiod_lite.facts.meshconfig import NAME, MeshConfig, read_mesh_config
 from istiod_lite.facts.namespace import Namespace, read_namespace
 from istiod_lite.facts.node import Node, read_node
 from istiod_lite.facts.peerauthentication import PeerAuthentication, read_peer_authentication
@@ -41,6 +42,7 @@ __all__ = [
     "Fact",
     "Gateway",
     "GatewayClass",
+    "MeshConfig",
     "Namespace",
     "Node",
     "PeerAuthentication",
@@ -62,6 +64,7 @@ Fact = (
     | DestinationRule
     | Gateway
     | GatewayClass
+    | MeshConfig
     | Namespace
     | Node
     | PeerAuthentication
@@ -79,6 +82,7 @@ _GATEWAY: Final = "gateway.networking.k8s.io"
 _NETWORKING: Final = "networking.istio.io"
 _SECURITY: Final = "security.istio.io"
 _READERS: Final[dict[tuple[str, str], tuple[frozenset[str], Callable[[Object, Field], Fact]]]] = {
+    ("", "ConfigMap"): (frozenset({"v1"}), read_mesh_config),
     ("", "Namespace"): (frozenset({"v1"}), read_namespace),
     ("", "Node"): (frozenset({"v1"}), read_node),
     ("", "Pod"): (frozenset({"v1"}), read_pod),
@@ -108,6 +112,8 @@ def read(obj: Object) -> Fact | list[Problem]:
     reading = Reading(obj)
     group, _, version = str(obj.body["apiVersion"]).rpartition("/")
     known = _READERS.get((group, obj.kind))
+    if obj.kind == "ConfigMap" and obj.key.name != NAME:
+        return reading.problems
     if known is None:
         if group in {_GATEWAY, _NETWORKING, POLICY_GROUP, _SECURITY}:
             mend = "nothing in it has any effect here"

@@ -97,6 +97,8 @@ class AuthorizationPolicy:
     targets: tuple[TargetRef, ...]
     rules: tuple[PolicyRule, ...]
     dry_run: bool
+    provider: str = ""
+    """Whom a CUSTOM policy wants asked, by the name that the mesh's configuration has for it."""
     fault: str = ""
     """Why the object could not be read, if this is what stands in for it."""
 
@@ -120,6 +122,7 @@ def read_authorization_policy(obj: Object, root: Field) -> AuthorizationPolicy:
         targets=targets,
         rules=tuple(_read_rule(one) for one in spec["rules"].each(512)),
         dry_run=meta.annotations.get("istio.io/dry-run") == "true",
+        provider=spec["provider"]["name"].text(),
     )
 
 

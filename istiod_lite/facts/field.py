@@ -83,6 +83,10 @@ class Field:
         value = self.value.get(name) if isinstance(self.value, dict) else None
         return Field(self._reading, f"{self.path}.{name}" if self.path else name, value)
 
+    def holding(self, value: Any) -> Field:
+        """This place with what its text stands for."""
+        return Field(self._reading, self.path, value)
+
     @property
     def given(self) -> bool:
         """Whether there is a value here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from istiod_lite.compile.policies import compile_policy
+from istiod_lite.compile.policies import authorizers, compile_policy
 from istiod_lite.compile.waypoints import BindingState, acceptance, is_waypoint_class, ready_pods, service_binding
 from istiod_lite.compile.workloads import is_captured
 from istiod_lite.facts import Gateway, GatewayClass, Service, ServiceEntry
@@ -45,7 +45,7 @@ def policy_status(
     if policy.fault:
         condition = _unreadable(policy)
     elif policy.targets:
-        fault = _unenforceable(policy, settings, "nothing here can see them")
+        fault = _unenforceable(world, policy, settings, "nothing here can see them")
         condition = by_waypoint(world, policy.targets, fault, settings)
     else:
         condition = _by_ztunnel(world, policy, settings)
@@ -59,7 +59,7 @@ def _unreadable(policy: AuthorizationPolicy) -> Condition:
 
 
 def _by_ztunnel(world: World, policy: AuthorizationPolicy, settings: Settings) -> Condition:
-    if fault := _unenforceable(policy, settings, "a waypoint can see them: use targetRefs"):
+    if fault := _unenforceable(world, policy, settings, "a waypoint can see them: use targetRefs"):
         return Condition(ZTUNNEL, holds=False, reason="UnsupportedValue", message=fault)
     message = "enforced at the callee's node" if not policy.dry_run else "dry run: matches are only logged"
     if policy.selector is not None:
@@ -94,13 +94,16 @@ def by_waypoint(world: World, targets: Iterable[TargetRef], fault: str, settings
     return Condition(WAYPOINT, holds=True, reason="Accepted", message=message)
 
 
-def _unenforceable(policy: AuthorizationPolicy, settings: Settings, mend: str) -> str:
+def _unenforceable(world: World, policy: AuthorizationPolicy, settings: Settings, mend: str) -> str:
     """What of a policy cannot be enforced, in words; "" if nothing."""
-    compiled = compile_policy(policy, settings)
+    compiled = compile_policy(policy, authorizers(world, settings), settings)
     if compiled is None:
         return "action AUDIT is for waypoints: nothing is recorded (a waypoint can record it: use targetRefs)"
-    if policy.action == "CUSTOM":
-        return "action CUSTOM is not supported: there is no authorizer to ask, so what matches is denied"
+    if policy.action == "CUSTOM" and not policy.targets:
+        return "action CUSTOM is for waypoints: what matches is denied (a waypoint can ask: use targetRefs)"
+    if policy.action == "CUSTOM" and compiled.policy.authorizer is None:
+        place = f"ConfigMap {settings.root_namespace}/istio, extensionProviders"
+        return f"there is no authorizer {policy.provider!r} (in {place}), so what matches is denied"
     if not compiled.unenforced:
         return ""
     names = ", ".join(compiled.unenforced)

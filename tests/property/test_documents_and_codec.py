@@ -24,6 +24,7 @@ from mesh.document import (
 )
 from mesh.policy import (
     Action,
+    Authorizer,
     ClaimMatch,
     Clause,
     HeaderMatch,
@@ -197,6 +198,9 @@ waypoint_policies = st.builds(
     rules(st.builds(Match, **LAYER_4, **LAYER_7)),
     st.booleans(),
     tuples(st.builds(Target, names, st.one_of(st.just(""), names), names)),
+    maybe(
+        st.builds(Authorizer, names, st.integers(1, 65535), st.floats(0.001, 60), st.booleans(), st.integers(400, 599))
+    ),
 )
 
 pairs = st.tuples(names, texts)

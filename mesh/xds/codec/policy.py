@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from mesh.policy import (
     Action,
+    Authorizer,
     ClaimMatch,
     Clause,
     HeaderMatch,
@@ -39,7 +40,12 @@ _SCOPES: Final = {
 _SCOPE_OF: Final[dict[int, Scope]] = {number: scope for scope, number in _SCOPES.items()}
 _ACTIONS: Final = {Action.ALLOW: pb.Action.ALLOW, Action.DENY: pb.Action.DENY}
 _ACTION_OF: Final[dict[int, Action]] = {number: action for action, number in _ACTIONS.items()}
-_OWN_ACTIONS: Final = {Action.ALLOW: own.Action.ALLOW, Action.DENY: own.Action.DENY, Action.AUDIT: own.Action.AUDIT}
+_OWN_ACTIONS: Final = {
+    Action.ALLOW: own.Action.ALLOW,
+    Action.DENY: own.Action.DENY,
+    Action.AUDIT: own.Action.AUDIT,
+    Action.CUSTOM: own.Action.CUSTOM,
+}
 _OWN_ACTION_OF: Final[dict[int, Action]] = {number: action for action, number in _OWN_ACTIONS.items()}
 
 _TEXTS: Final = ("namespaces", "not_namespaces", "principals", "not_principals")
@@ -97,6 +103,7 @@ def waypoint_message(policy: Policy) -> own.Policy:
         namespace=policy.namespace,
         action=_OWN_ACTIONS[policy.action],
         dry_run=policy.dry_run,
+        authorizer=_authorizer_message(policy.authorizer) if policy.authorizer is not None else None,
         targets=[own.Target(kind=one.kind, namespace=one.namespace, name=one.name) for one in policy.targets],
         rules=[
             own.Rule(clauses=[own.Clause(matches=map(_own_match_message, one.matches)) for one in rule.clauses])
@@ -115,11 +122,24 @@ def read_waypoint_policy(message: own.Policy) -> Policy:
         scope=Scope.TARGET,
         action=_OWN_ACTION_OF[message.action],
         dry_run=message.dry_run,
+        authorizer=_authorizer(message.authorizer) if message.HasField("authorizer") else None,
         targets=tuple(Target(one.kind, one.namespace, one.name) for one in message.targets),
         rules=tuple(
             Rule(tuple(Clause(tuple(map(_own_match, one.matches))) for one in rule.clauses)) for rule in message.rules
         ),
     )
+
+
+def _authorizer_message(one: Authorizer) -> own.Authorizer:
+    return own.Authorizer(
+        service=one.service, port=one.port, timeout=one.timeout, fail_open=one.fail_open, status=one.status
+    )
+
+
+def _authorizer(message: own.Authorizer) -> Authorizer:
+    if not (0 < message.timeout <= 3600 and 400 <= message.status < 600 and 0 < message.port < 65536):
+        raise ValueError(f"an authorizer with {message.timeout:g} s, status {message.status}, port {message.port}")
+    return Authorizer(message.service, message.port, message.timeout, message.fail_open, message.status)
 
 
 def _named(name: str) -> str:

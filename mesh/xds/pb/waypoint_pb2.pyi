@@ -20,6 +20,7 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALLOW: _ClassVar[Action]
     DENY: _ClassVar[Action]
     AUDIT: _ClassVar[Action]
+    CUSTOM: _ClassVar[Action]
 
 class Share(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -49,6 +50,7 @@ ACTION_UNSPECIFIED: Action
 ALLOW: Action
 DENY: Action
 AUDIT: Action
+CUSTOM: Action
 SHARE_UNSPECIFIED: Share
 SHARE_CALLER: Share
 SHARE_SERVICE: Share
@@ -252,20 +254,36 @@ class Backend(_message.Message):
     def __init__(self, service: _Optional[str] = ..., port: _Optional[int] = ..., weight: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., broken: _Optional[str] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("name", "namespace", "action", "rules", "dry_run", "targets")
+    __slots__ = ("name", "namespace", "action", "rules", "dry_run", "targets", "authorizer")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZER_FIELD_NUMBER: _ClassVar[int]
     name: str
     namespace: str
     action: Action
     rules: _containers.RepeatedCompositeFieldContainer[Rule]
     dry_run: bool
     targets: _containers.RepeatedCompositeFieldContainer[Target]
-    def __init__(self, name: _Optional[str] = ..., namespace: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ...) -> None: ...
+    authorizer: Authorizer
+    def __init__(self, name: _Optional[str] = ..., namespace: _Optional[str] = ..., action: _Optional[_Union[Action, str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., authorizer: _Optional[_Union[Authorizer, _Mapping]] = ...) -> None: ...
+
+class Authorizer(_message.Message):
+    __slots__ = ("service", "port", "timeout", "fail_open", "status")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    FAIL_OPEN_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    port: int
+    timeout: float
+    fail_open: bool
+    status: int
+    def __init__(self, service: _Optional[str] = ..., port: _Optional[int] = ..., timeout: _Optional[float] = ..., fail_open: _Optional[bool] = ..., status: _Optional[int] = ...) -> None: ...
 
 class Rule(_message.Message):
     __slots__ = ("clauses",)

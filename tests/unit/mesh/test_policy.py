@@ -11,6 +11,7 @@ from mesh.address import Address
 from mesh.identity import Identity
 from mesh.policy import (
     Action,
+    Authorizer,
     Clause,
     HeaderMatch,
     Match,
@@ -199,3 +200,14 @@ def test_templates_of_paths(template: str, path: str, holds: bool) -> None:
 def test_which_headers_policies_ask_for() -> None:
     asking = policy(Action.ALLOW, when(headers=header("x-a", "1"), not_headers=header("x-b", "1")))
     assert headers_asked([asking, policy(Action.DENY, when(methods=exact("GET")))]) == {"x-a", "x-b"}
+
+
+def test_a_connection_about_which_no_authorizer_is_asked_is_denied_where_it_would_have_to_be() -> None:
+    rule = Rule((Clause((Match(paths=(TextMatch(TextMatchKind.EXACT, "/private"),)),)),))
+    asking = Policy("ask", "shop", Scope.TARGET, Action.CUSTOM, (rule,), authorizer=Authorizer("shop/authz", 9000))
+    here = Address(ip_address("10.0.0.1"), 80)
+    opaque = Call(None, ip_address("10.0.0.2"), here)
+    assert not authorize((asking,), opaque).allowed
+    asked = authorize((asking,), replace(opaque, http=HttpCall("GET", "/private", "echo")))
+    assert (asked.allowed, asked.ask, asked.asked_by) == (True, asking.authorizer, "shop/ask")
+    assert authorize((asking,), replace(opaque, http=HttpCall("GET", "/", "echo"))).ask is None
