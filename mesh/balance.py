@@ -125,8 +125,11 @@ def less_used(one: Workload, other: Workload, health: Health) -> Workload:
 
 def better(one: Workload, other: Workload, health: Health, now: float) -> Workload:
     """The less loaded; the first where that cannot be told. What nobody has measured is not held against it."""
-    load, other_load = _use(one, health), _use(other, health)
-    latency, other_latency = health.latency(one.uid, now), health.latency(other.uid, now)
+    if one is other:
+        return one
+    open_, latency = health.load(one.uid, now)
+    other_open, other_latency = health.load(other.uid, now)
+    load, other_load = 1 + open_ / one.capacity, 1 + other_open / other.capacity
     if latency is not None and other_latency is not None:
         load *= latency
         other_load *= other_latency

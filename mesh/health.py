@@ -87,14 +87,20 @@ class Health:
 
     def latency(self, uid: str, now: float) -> float | None:
         """Seconds that it is believed to take for an answer; None while nothing is known of it."""
-        one = self._known.get(uid)
-        faded = _faded(one, now) if one is not None else None
-        return None if faded is None else max(faded, LATENCY_FLOOR)
+        return self.load(uid, now)[1]
 
     def open(self, uid: str) -> int:
         """Connections to it, or requests, that live."""
         one = self._known.get(uid)
         return one.open if one is not None else 0
+
+    def load(self, uid: str, now: float) -> tuple[int, float | None]:
+        """`open` and `latency` in one, for whoever compares endpoints for every request."""
+        one = self._known.get(uid)
+        if one is None:
+            return 0, None
+        faded = _faded(one, now)
+        return one.open, None if faded is None else max(faded, LATENCY_FLOOR)
 
     def _standing(self, uid: str) -> _Standing:
         one = self._known.get(uid)
@@ -128,4 +134,7 @@ def _measure(one: _Standing, seconds: float, now: float) -> None:
 
 
 def _faded(one: _Standing, now: float) -> float | None:
-    return one.latency * exp(-max(0.0, now - one.at) / _MEMORY) if one.latency is not None else None
+    if one.latency is None:
+        return None
+    age = now - one.at
+    return one.latency * exp(-age / _MEMORY) if age > 0 else one.latency
