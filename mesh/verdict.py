@@ -11,9 +11,11 @@ ztunnel and waypoint decide by one function:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
+from urllib.parse import unquote
 
 from mesh.address import IP, Address
 from mesh.identity import Identity
@@ -191,6 +193,7 @@ def _match_holds(match: Match, namespace: str, call: Call, unknown: bool) -> boo
 
 
 _NOTHING: Final = Match()
+_HOST: Final = re.compile(r"(.+?)\.?(?::([0-9]{0,5}))?", re.DOTALL | re.ASCII)
 _RESTRICTING: Final = frozenset({Action.DENY, Action.CUSTOM})
 
 
@@ -210,10 +213,16 @@ def _ips(wanted: Iterable[Network], ip: IP) -> bool:
 
 
 def _host(wanted: Iterable[TextMatch], http: HttpCall) -> bool:
-    """Hosts ignore letter case; one that names no port is meant for every port."""
-    host = http.host.lower()
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-    return any(TextMatch(one.kind, one.value.lower()).holds(candidate) for one in wanted for candidate in {host, name})
+    """Hosts ignore letter case; one that names no port is meant for every port.
+
+    Whatever else is the same host by DNS or RFC 3986 (a final dot, escapes, an empty port) is so here: nobody evades a
+    denial by another way to write it.
+    """
+    host = unquote(http.host).lower()
+    found = _HOST.fullmatch(host)
+    name, port = (found[1], found[2]) if found is not None else (host, None)
+    candidates = {host, name, f"{name}:{int(port)}" if port else name}
+    return any(TextMatch(one.kind, one.value.lower()).holds(candidate) for one in wanted for candidate in candidates)
 
 
 def _headers(wanted: Iterable[HeaderMatch], http: HttpCall) -> bool:

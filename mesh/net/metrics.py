@@ -46,6 +46,11 @@ class Metrics:
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
         self._revoked = self.counter("istio_crl_policy_rejections", "Connections refused or ended by revocation lists")
+        self._dry_run = self.counter(
+            "ambit_dry_run",
+            "Requests and connections that policies on a dry run judged, and how",
+            *("reporter", "destination_workload", "destination_workload_namespace", "verdict", "would_be"),
+        )
         self._tallies: dict[tuple[object, ...], _Tally] = {}
         Gauge("istio_build", "The running version", ["component", "tag"], registry=self.registry).labels(
             component="ambit", tag=build
@@ -65,6 +70,8 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count one record."""
+        if record.dry_run and record.event is not Event.OPENED:
+            self._observe_dry_run(record)
         if record.http is not None:
             self._requests.observe(record, record.http)
         elif record.event is Event.OPENED:
@@ -95,6 +102,12 @@ class Metrics:
                 self._tallies.clear()
             tally = self._tallies[key] = _Tally(self, record)
         return tally
+
+    def _observe_dry_run(self, record: Record) -> None:
+        denied = record.refusal is not None and record.refusal.reason is Reason.POLICY_DENIED
+        named, would_be = labels(record), record.dry_run.partition(":")[0].partition(" ")[0]
+        at = (named[name] for name in ("reporter", "destination_workload", "destination_workload_namespace"))
+        self._dry_run.labels(*at, "denied" if denied else "allowed", would_be).inc()
 
     def _observe_close(self, record: Record, tally: _Tally) -> None:
         if record.refusal is not None:

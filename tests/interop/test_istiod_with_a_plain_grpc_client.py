@@ -175,6 +175,37 @@ def test_a_node_without_a_proper_id_is_sent_away(istiod: Istiod, stream: Stream)
     assert fault.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+DEBUG = ("istio.io/debug", "istio.io/debug/syncz", "type.googleapis.com/envoy.config.cluster.v3.Cluster")
+
+
+def test_cve_2026_31838_without_a_token_of_its_own_nobody_is_told_anything(istiod: Istiod) -> None:
+    for token in ("", "x", istiod.issuer.token("shop", "web", audience="other")):
+        opened = Stream(istiod, token)
+        opened.say(ADDRESS, node=ztunnel())
+        fault = opened._responses.get(timeout=30)
+        assert isinstance(fault, grpc.RpcError)
+        assert fault.code() is grpc.StatusCode.UNAUTHENTICATED
+        opened.close()
+
+
+@pytest.mark.parametrize("method", ["/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus",
+                                    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                                    "/envoy.service.discovery.v3.AggregatedDiscoveryService/Debug"])  # fmt: skip
+def test_cve_2026_31838_there_is_no_service_for_debugging(istiod: Istiod, method: str) -> None:
+    with channel_to(istiod) as channel, pytest.raises(grpc.RpcError) as fault:
+        channel.unary_unary(method)(b"", timeout=30)
+    assert fault.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_cve_2026_31838_a_type_for_debugging_brings_nothing(istiod: Istiod, stream: Stream) -> None:
+    for url in DEBUG:
+        stream.say(url, node=ztunnel())
+        heard = stream.hear()
+        assert (heard.type_url, names(heard)) == (url, [])
+    stream.say(ADDRESS)
+    assert names(stream.hear()) == [WEB_1, WEB]
+
+
 def create(istiod: Istiod, token: str, csr: bytes, seconds: int, impersonate: str = "") -> list[str]:
     request = IstioCertificateRequest(csr=csr.decode(), validity_duration=seconds)
     if impersonate:
