@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 import trio
 
 from mesh.net.tunnel import Rejected
@@ -183,3 +186,27 @@ async def test_an_opaque_connection_more_than_there_may_be_is_refused_until_anot
         with trio.fail_after(20):
             while isinstance(await it.connect(at), Rejected):
                 await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("pods", [1, 3])
+async def test_in_a_crowd_the_bound_holds_at_every_moment_and_nobody_is_forgotten(http2: bool, pods: int) -> None:
+    of = service(protocol=AppProtocol.HTTP2 if http2 else AppProtocol.HTTP11)
+    answers: list[int] = []
+    seen: list[int] = []
+    dice = random.Random(11)
+
+    async def now_and_then_closing(exchange: Exchange, head: RequestHead) -> None:
+        seen.append(it.upstream.connections)
+        for _ in range(dice.randrange(4)):
+            await trio.lowlevel.checkpoint()
+        closing = () if http2 or dice.random() < 0.7 else ((b"connection", b"close"),)
+        await send_whole(exchange, ResponseHead(200, closing), b"")
+
+    async with world(of, bounding(of, connections=3)) as it:
+        for name in "abc"[:pods]:
+            await it.app(App(name, http2=http2, handler=now_and_then_closing), of)
+        await asking(it, 60, answers)
+        await until(lambda: len(answers) == 60)
+    assert answers == [200] * 60
+    assert max(seen) <= 3 + pods - 1, "an endpoint that has none gets one, even while the others have all there may be"
