@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -18,6 +19,7 @@ from mesh.token import Fault, Token, verify
 from waypoint.answer import Answer
 from waypoint.http.events import Headers, RequestHead
 
+_NAME_OF: Final = itemgetter(0)
 _KEPT: Final = 4096
 """Valid tokens that are remembered, so that each is verified once."""
 _MOST: Final = 8
@@ -42,6 +44,9 @@ class Authentication:
         headers += [rule.payload_header for rule in rules]
         self._ours = frozenset(name.encode() for name in headers if name)
         """The headers that we write: from a caller they would be a forgery."""
+        names = {b"cookie" if one.place is Place.COOKIE else one.name.encode() for one, _ in self.sources}
+        self._looked_at = self._ours | names
+        """Header names; without any of them, and without a query, there is nothing to be done."""
         self._valid: dict[bytes, Token] = {}
         self.parameters = frozenset(
             source.name.encode() for source, _ in self.sources if source.place is Place.PARAMETER
@@ -50,6 +55,10 @@ class Authentication:
 
     def identify(self, request: RequestHead, now: float) -> Identified | Answer:
         """Whom a request is from at this time (seconds since the epoch), or why it ends here."""
+        if not (self.parameters and b"?" in request.path) and self._looked_at.isdisjoint(
+            map(_NAME_OF, request.headers)
+        ):
+            return Identified(request)
         seen: dict[str, list[tuple[TokenSource, JwtRule]]] = {}
         for source, rule in self.sources:
             for text in _tokens(request, source):
