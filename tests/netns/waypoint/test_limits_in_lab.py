@@ -45,3 +45,45 @@ def test_a_service_takes_no_more_than_its_policy_says(lab: MakeLab) -> None:
 
     there.delete("trafficpolicy", "web", "shop")
     there.wait(lambda: status(there, "http://web/") == "200", "an answer without a limit")
+
+
+FAULT = """
+apiVersion: policy.ambit-mesh.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  faults: {abort: {httpStatus: 418}}
+"""
+RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec:
+  host: web
+  trafficPolicy: {loadBalancer: {consistentHash: {httpCookie: {name: pod, ttl: 60s}}}}
+"""
+
+
+def reason(there: Lab) -> str:
+    [rule] = there.get("destinationrules", "shop", "web")
+    return next((one["reason"] for one in rule.get("status", {}).get("conditions", ())), "")
+
+
+def test_a_destination_rule_is_kept_to_until_a_traffic_policy_takes_its_place(lab: MakeLab) -> None:
+    there = lab(SHOP)
+    there.meshctl("waypoint", "create", "-n", "shop", "--enroll-namespace", "--wait", seconds=100)
+    there.wait(lambda: status(there, "http://web/") == "200", "an answer through the waypoint")
+
+    there.apply(RULE)
+    there.wait(lambda: reason(there) == "Accepted", "the rule's status")
+    there.wait(lambda: "set-cookie: pod=" in curl(there, "-i", "http://web/").lower(), "the cookie")
+
+    there.apply(FAULT)
+    there.wait(lambda: status(there, "http://web/") == "418", "the fault")
+    there.wait(lambda: reason(there) == "Conflicted", "the rule's status")
+    assert "set-cookie" not in curl(there, "-i", "http://web/").lower()
+    assert 'response_flags="FI"' in metrics(there)
+
+    there.delete("trafficpolicy", "web", "shop")
+    there.wait(lambda: "set-cookie: pod=" in curl(there, "-i", "http://web/").lower(), "the cookie again")
