@@ -87,6 +87,9 @@ def policy_steps(policies: Iterable[Policy], call: Call) -> tuple[Step, ...]:
     in_force = tuple(policies)
     verdict = authorize(in_force, call)
     steps = [_policy_step(policy, call) for policy in sorted(in_force, key=lambda one: one.action is Action.ALLOW)]
+    if verdict.ask is not None:
+        whom = f"authorizer {verdict.ask.service}:{verdict.ask.port}"
+        return (*steps, Step("policy", f"allowed if {whom} agrees, which was not asked: {verdict.why}"))
     if verdict.allowed:
         return (*steps, Step("policy", f"allowed: {verdict.why}"))
     return (*steps, ended("policy", Refusal(Reason.POLICY_DENIED, verdict.why)))

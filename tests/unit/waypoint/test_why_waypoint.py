@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
+from mesh.authentication import JwtRule, Place, RequestAuthentication, TokenSource
+from mesh.policy import Action, Authorizer, Clause, Match, Policy, Rule, Scope, Target, TextMatch, TextMatchKind
 from mesh.route import PathMatch, PathMatchKind, Redirect, RouteMatch, RouteRule, ValueMatch
 from mesh.snapshot import Put, Snapshot
 from mesh.traffic import Abort, Delay, Faults, HashOn, HashSource, LoadBalancing, Rate, Spread, Terms, TrafficPolicy
 from mesh.why import Explanation, Outcome
 from mesh.workload import AppProtocol, Port
+from tests.tokens_for_tests import Issuer
 from tests.unit.waypoint.test_waypoint_plan import ECHO, OTHER, POD, TOURIST, WEB, route, to, under
 from tests.waypoint_ends import HERE, VIP
 from waypoint.callee import Callee, resolve
@@ -152,3 +154,33 @@ def test_wanted_faults_are_told() -> None:
         "TrafficPolicy shop/chaos aborts 1 % of requests",
         "TrafficPolicy shop/chaos holds 10 % of requests back for 2 s",
     ]
+
+
+def test_an_authorizer_is_named_and_not_asked():
+    whom = Authorizer("shop/authz.shop.svc.cluster.local", 9000)
+    found = explain(ECHO, POD, replace(NO_POST, action=Action.CUSTOM, authorizer=whom), method=b"POST")
+    assert of("policy", found) == [
+        ("yes", "CUSTOM policy shop/no-post matches"),
+        (
+            "yes",
+            f"allowed if authorizer {whom.service}:9000 agrees, which was not asked: no ALLOW policy is in force here",
+        ),
+    ]
+    assert found.hops
+
+
+def test_a_token_is_told_of_by_whom_it_names_and_never_shown():
+    issuer = Issuer()
+    source = TokenSource(Place.HEADER, "authorization", "Bearer ")
+    rule = JwtRule("https://issuer.example", issuer.jwks, sources=(source,))
+    snapshot = Snapshot.of(
+        [ECHO, POD, RequestAuthentication("jwt", "shop", (rule,), (Target("Service", "shop", "echo"),))]
+    )
+    callee = resolve(snapshot, HERE, f"{VIP}:80")
+    assert isinstance(callee, Callee), callee
+    question = Question(snapshot, HERE, callee, WEB, lambda: 0.0)
+    for text, outcome in ((issuer.jwt(), "a token of https://issuer.example is valid"), (Issuer().jwt(), "401")):
+        bearer = ((b"authorization", b"Bearer " + text.encode()),)
+        page = str(requested(question, RequestHead(b"GET", b"echo", b"/", bearer, ends=True)).document())
+        assert outcome in page
+        assert text not in page
