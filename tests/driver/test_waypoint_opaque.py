@@ -12,6 +12,7 @@ from mesh.policy import Action, Clause, Match, Policy, Rule, Scope, Target, Text
 from mesh.record import Event
 from mesh.refusal import Reason
 from mesh.snapshot import Drop
+from mesh.traffic import LoadBalancing, Spread, Terms, TrafficPolicy
 from mesh.workload import AppProtocol, Service, TunnelProtocol
 from tests.tunnel_ends import echo, exchange, until
 from tests.waypoint_app import App, status
@@ -177,3 +178,21 @@ async def test_drain_waits_for_connections_in_progress() -> None:
         assert it.server.tunnels == 1
         await stream.send_eof()
         await until(lambda: not it.server.tunnels)
+
+
+async def test_connections_of_several_callers_take_turns_and_are_counted_while_they_live() -> None:
+    turns = TrafficPolicy(TCP.key, "shop", "db", Terms(balancing=LoadBalancing(Spread.ROUND_ROBIN)))
+    async with world(TCP, turns) as it:
+        uids = []
+        for name in ("db-1", "db-2"):
+            ip = it.address()
+            await it.nursery.start(it._listen, ip, 8080, echoing)
+            await it.proxy(ip)
+            made = endpoint(name, ip, TCP)
+            it.put(made)
+            uids.append(made.uid)
+        streams = [await it.open(AT) for _ in range(4)]
+        assert [it.health.open(uid) for uid in uids] == [2, 2]
+        for stream in streams:
+            await stream.aclose()
+        await until(lambda: not any(it.health.open(uid) for uid in uids))
