@@ -20,7 +20,7 @@ from waypoint.answer import Answer
 from waypoint.http.events import Headers, RequestHead
 
 _NAME_OF: Final = itemgetter(0)
-_KEPT: Final = 4096
+_KEPT: Final = 1024
 """Valid tokens that are remembered, so that each is verified once."""
 _MOST: Final = 8
 """Different tokens of one request."""
