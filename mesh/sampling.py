@@ -25,18 +25,23 @@ class Format(Enum):
     B3_SEVERAL = "b3multi"
 
 
+_ONLY_W3C: Final = (Format.W3C,)
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """What is kept. A caller's decision stands; for a new trace its id decides, so that every hop decides alike."""
 
     ratio: float
     """The share of new traces, from 0 to 1."""
-    formats: tuple[Format, ...] = (Format.W3C,)
+    formats: tuple[Format, ...] = _ONLY_W3C
     """Those that are read, the first that says something counts; and written, all of them."""
     _bound: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """The ratio in whole numbers."""
+        """The ratio in whole numbers; the usual formats as the one object that is soon recognised."""
+        if self.formats == _ONLY_W3C:
+            object.__setattr__(self, "formats", _ONLY_W3C)
         object.__setattr__(self, "_bound", round(self.ratio * _ALL))
 
     def keeps(self, trace: str) -> bool:
@@ -98,6 +103,8 @@ def continued(
 
 def told(own: TraceContext, formats: Iterable[Format]) -> Headers:
     """The fields that tell the next hop of our span."""
+    if formats is _ONLY_W3C and not own.state:
+        return ((TRACEPARENT, own.encode()),)
     fields: list[tuple[bytes, bytes]] = []
     for one in formats:
         match one:

@@ -7,7 +7,7 @@ is added to `x-forwarded-for`: in an ambient mesh callers are known by identity,
 
 from __future__ import annotations
 
-import os
+import random
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -175,7 +175,7 @@ class Conversation:
             return request
         first, self._untraced = self._untraced, False
         carrier = self._arrival.trace
-        outcome.step, headers = entered(request.headers, sampling, os.urandom, carrier=carrier, first=first)
+        outcome.step, headers = entered(request.headers, sampling, random.randbytes, carrier=carrier, first=first)
         return RequestHead(
             request.method, request.authority, request.path, headers, request.scheme, request.ends, request.upgrade
         )
